@@ -1,0 +1,43 @@
+/** Every event of the runtime. All of them are plain JSON: encoded and decoded form are the same. */
+import { Schema } from "effect"
+import { HealthEvent } from "../health/HealthEvent.ts"
+import { MaintenanceEvent } from "../maintenance/MaintenanceEvent.ts"
+import { SessionDelta, SessionEvent } from "../session/SessionEvent.ts"
+import { SupervisionEvent } from "../supervision/SupervisionEvent.ts"
+import { WorkerEvent } from "../worker/WorkerEvent.ts"
+import { Topic } from "./Topic.ts"
+
+/** What the journal keeps. */
+export const DurableEvent = Schema.Union([SessionEvent, WorkerEvent])
+export type DurableEvent = typeof DurableEvent.Type
+
+export const RuntimeEvent = Schema.Union([
+  SessionEvent,
+  WorkerEvent,
+  SessionDelta,
+  SupervisionEvent,
+  HealthEvent,
+  MaintenanceEvent
+])
+export type RuntimeEvent = typeof RuntimeEvent.Type
+
+/** An event with its place: `sequence` counts a topic's events from 1 without a gap. */
+export const Recorded = Schema.Struct({
+  topic: Topic,
+  sequence: Schema.Int,
+  /** Unix time in milliseconds. For people: order is told by `sequence` alone. */
+  at: Schema.Int,
+  event: RuntimeEvent
+})
+export type Recorded = typeof Recorded.Type
+
+/** What a subscriber receives. */
+export const Delivery = Schema.TaggedUnion({
+  /** An event of the topic's sequence. */
+  Event: { topic: Topic, sequence: Schema.Int, at: Schema.Int, event: RuntimeEvent },
+  /** A passing event that has no place in the sequence; `after` is the last sequence it follows. */
+  Ephemeral: { topic: Topic, after: Schema.Int, at: Schema.Int, event: RuntimeEvent },
+  /** The subscriber's policy skipped the events from `from` to `to`, both included. */
+  Lagged: { topic: Topic, from: Schema.Int, to: Schema.Int, count: Schema.Int }
+})
+export type Delivery = typeof Delivery.Type

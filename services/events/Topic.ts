@@ -1,0 +1,26 @@
+/**
+ * Names of what can be subscribed to. A topic is also the name of the journal's stream with the same events, so
+ * replay and live delivery speak of the same sequence numbers.
+ */
+import { Schema } from "effect"
+import type { SessionId } from "../session/SessionId.ts"
+import type { WorkerId } from "../worker/WorkerId.ts"
+
+export const Topic = Schema.String.check(
+  Schema.isPattern(
+    /^(session:ses_[A-Za-z0-9_-]{1,64}|worker:wrk_[A-Za-z0-9_-]{1,64}|system:(agents|maintenance|health))$/,
+    {
+      message: "a topic: session:<id>, worker:<id>, system:agents, system:maintenance or system:health"
+    }
+  )
+).pipe(Schema.brand("Topic"))
+export type Topic = typeof Topic.Type
+
+export const ofSession = (id: SessionId): Topic => Topic.make(`session:${id}`)
+export const ofWorker = (id: WorkerId): Topic => Topic.make(`worker:${id}`)
+export const agents = Topic.make("system:agents")
+export const maintenance = Topic.make("system:maintenance")
+export const health = Topic.make("system:health")
+
+/** System topics live in a bounded window of memory; all others are in the journal. */
+export const isDurable = (topic: Topic): boolean => !topic.startsWith("system:")

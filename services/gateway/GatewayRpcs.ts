@@ -1,0 +1,156 @@
+/**
+ * The gateway: every operation of a running server, typed. Other interfaces project this group and use its names.
+ *
+ * Times are Unix milliseconds, durations milliseconds, sizes bytes. Lists come newest first, a page at a time: pass the
+ * last id of a page as `before` to get the next one.
+ */
+import { Schema } from "effect"
+import { Rpc, RpcGroup } from "effect/rpc"
+import { CursorAhead, Policy } from "../events/EventBus.ts"
+import { Delivery } from "../events/RuntimeEvent.ts"
+import { Topic } from "../events/Topic.ts"
+import { InvalidInput } from "../InvalidInput.ts"
+import { StorageError } from "../journal/StorageError.ts"
+import { Agent, AgentKey } from "../registry/Agent.ts"
+import { AgentNotFound } from "../registry/Registry.ts"
+import { Message, Session, SessionSummary } from "../session/Session.ts"
+import { SessionMetadata } from "../session/SessionEvent.ts"
+import { MessageId, SessionId } from "../session/SessionId.ts"
+import {
+  Acknowledgement,
+  MailboxFull,
+  NoTurn,
+  SessionHasEnded,
+  SessionInterrupted,
+  SessionNotFound,
+  TooManySessions
+} from "../session/SessionManager.ts"
+import { TreeNode } from "../supervision/SupervisionTree.ts"
+import { ToolFailure } from "../tools/Tool.ts"
+import { ToolDescription, ToolNotFound } from "../tools/Tools.ts"
+import { Worker, WorkerStatus, WorkerSummary } from "../worker/Worker.ts"
+import { PoolSaturated, PoolStatus, WorkerEnded, WorkerNotFound } from "../worker/WorkerPool.ts"
+import { WorkerId } from "../worker/WorkerId.ts"
+import { InternalError } from "./InternalError.ts"
+import { Overloaded } from "./Overloaded.ts"
+
+const Limit = Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 })))
+const Title = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(200)))
+const Metadata = Schema.optionalKey(
+  SessionMetadata.check(
+    Schema.makeFilter((labels) =>
+      Object.entries(labels).every(([key, value]) => key.length <= 100 && value.length <= 1000) &&
+      Object.keys(labels).length <= 50
+        ? undefined
+        : "at most 50 labels of 100 characters, with values of 1,000"
+    )
+  )
+)
+/** What any call may answer besides its own errors. */
+const common = [InvalidInput, Overloaded, InternalError] as const
+const onSession = [...common, StorageError, SessionNotFound, SessionInterrupted, TooManySessions] as const
+
+export class GatewayRpcs extends RpcGroup.make(
+  Rpc.make("StartSession", {
+    payload: {
+      sessionId: Schema.optionalKey(SessionId),
+      title: Title,
+      agentType: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100))),
+      metadata: Metadata
+    },
+    success: Session,
+    error: Schema.Union([...common, StorageError, TooManySessions, SessionHasEnded, SessionInterrupted])
+  }),
+  Rpc.make("StopSession", {
+    payload: { sessionId: SessionId, reason: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(500))) },
+    error: Schema.Union([...onSession])
+  }),
+  Rpc.make("GetSession", {
+    payload: { sessionId: SessionId },
+    success: Session,
+    error: Schema.Union([...onSession])
+  }),
+  Rpc.make("ListSessions", {
+    payload: { before: Schema.optionalKey(SessionId), limit: Limit },
+    success: Schema.Array(SessionSummary),
+    error: Schema.Union([...common, StorageError])
+  }),
+  Rpc.make("SendMessage", {
+    payload: {
+      sessionId: SessionId,
+      text: Schema.NonEmptyString.check(Schema.isMaxLength(262_144)),
+      messageId: Schema.optionalKey(MessageId)
+    },
+    success: Acknowledgement,
+    error: Schema.Union([...onSession, SessionHasEnded, MailboxFull])
+  }),
+  Rpc.make("CancelTurn", {
+    payload: { sessionId: SessionId },
+    error: Schema.Union([...onSession, SessionHasEnded, NoTurn])
+  }),
+  Rpc.make("UpdateSession", {
+    payload: { sessionId: SessionId, title: Title, metadata: Metadata },
+    success: Session,
+    error: Schema.Union([...onSession, SessionHasEnded])
+  }),
+  Rpc.make("GetMessages", {
+    payload: { sessionId: SessionId, after: Schema.optionalKey(Schema.Int), limit: Limit },
+    success: Schema.Array(Message),
+    error: Schema.Union([...common, StorageError, SessionNotFound])
+  }),
+  Rpc.make("ListTools", { success: Schema.Array(ToolDescription), error: Schema.Union([...common]) }),
+  Rpc.make("RunTool", {
+    payload: { sessionId: SessionId, tool: Schema.String.check(Schema.isMaxLength(100)), args: Schema.Json },
+    success: Schema.Union([Schema.Struct({ result: Schema.Json }), Schema.Struct({ workerId: WorkerId })]),
+    error: Schema.Union([...onSession, SessionHasEnded, MailboxFull, ToolNotFound, ToolFailure, PoolSaturated])
+  }),
+  Rpc.make("GetWorker", {
+    payload: { workerId: WorkerId },
+    success: Worker,
+    error: Schema.Union([...common, StorageError, WorkerNotFound])
+  }),
+  Rpc.make("ListWorkers", {
+    payload: {
+      sessionId: Schema.optionalKey(SessionId),
+      status: Schema.optionalKey(WorkerStatus),
+      before: Schema.optionalKey(WorkerId),
+      limit: Limit
+    },
+    success: Schema.Array(WorkerSummary),
+    error: Schema.Union([...common, StorageError])
+  }),
+  Rpc.make("CancelWorker", {
+    payload: { workerId: WorkerId },
+    error: Schema.Union([...common, StorageError, WorkerNotFound, WorkerEnded])
+  }),
+  Rpc.make("Subscribe", {
+    payload: {
+      topic: Topic,
+      /** First sequence wanted; absent: only what happens from now on. */
+      from: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
+      policy: Schema.optionalKey(Policy),
+      capacity: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_536 })))
+    },
+    success: Delivery,
+    error: Schema.Union([...common, StorageError, CursorAhead, SessionNotFound, WorkerNotFound]),
+    stream: true
+  }),
+  Rpc.make("PoolStatus", { success: PoolStatus, error: Schema.Union([...common]) }),
+  Rpc.make("SupervisionTree", { success: TreeNode, error: Schema.Union([...common]) }),
+  Rpc.make("FindAgents", {
+    payload: {
+      session: Schema.optionalKey(SessionId),
+      role: Schema.optionalKey(Schema.String),
+      tag: Schema.optionalKey(Schema.String),
+      capability: Schema.optionalKey(Schema.String),
+      limit: Limit
+    },
+    success: Schema.Array(Agent),
+    error: Schema.Union([...common])
+  }),
+  Rpc.make("GetAgent", {
+    payload: { key: AgentKey },
+    success: Agent,
+    error: Schema.Union([...common, AgentNotFound])
+  })
+) {}

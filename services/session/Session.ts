@@ -1,0 +1,63 @@
+/** A session as it can be looked at. */
+import { Schema } from "effect"
+import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
+import { SessionMetadata } from "./SessionEvent.ts"
+import { WorkerId } from "../worker/WorkerId.ts"
+
+/** `idle`: waits for a message. `thinking`: a turn runs. `ended`: stopped for good, still readable. */
+export const SessionStatus = Schema.Literals(["idle", "thinking", "ended"])
+export type SessionStatus = typeof SessionStatus.Type
+
+const fields = {
+  id: SessionId,
+  title: Schema.String,
+  agentType: Schema.String,
+  metadata: SessionMetadata,
+  status: SessionStatus,
+  /** Messages there are, the user's and the assistant's. */
+  messages: Schema.Int,
+  /** Unix times in milliseconds. */
+  createdAt: Schema.Int,
+  updatedAt: Schema.Int
+}
+
+/** What a listing shows of a session. */
+export const SessionSummary = Schema.Struct(fields)
+export type SessionSummary = typeof SessionSummary.Type
+
+export const Session = Schema.Struct({
+  ...fields,
+  /** Accepted messages that wait for their turn. */
+  queued: Schema.Int,
+  turn: Schema.optionalKey(TurnId),
+  /** Workers that have not ended. */
+  workers: Schema.Array(WorkerId),
+  /** Sequence of the newest event on its topic: subscribe from the next one to miss nothing. */
+  sequence: Schema.Int
+})
+export type Session = typeof Session.Type
+
+/** One entry of a conversation. */
+export const Message = Schema.TaggedUnion({
+  UserMessage: { id: MessageId, sequence: Schema.Int, at: Schema.Int, text: Schema.String },
+  AssistantMessage: {
+    id: MessageId,
+    sequence: Schema.Int,
+    at: Schema.Int,
+    turnId: TurnId,
+    text: Schema.String,
+    partial: Schema.Boolean
+  },
+  /** A tool call and, once it is settled, how it ended. */
+  ToolMessage: {
+    callId: CallId,
+    sequence: Schema.Int,
+    at: Schema.Int,
+    turnId: Schema.optionalKey(TurnId),
+    workerId: Schema.optionalKey(WorkerId),
+    tool: Schema.String,
+    args: Schema.Json,
+    outcome: Schema.optionalKey(Schema.Json)
+  }
+})
+export type Message = typeof Message.Type

@@ -1,0 +1,18 @@
+/**
+ * The fixed places in the runtime's own tree. A layer that runs something asks for its place and starts its child
+ * there; the places themselves are started once, in order, by `layers/supervision/RuntimeTree.ts`.
+ */
+import { Context } from "effect"
+import type { SupervisorRef } from "./Supervisor.ts"
+
+/** Root: `espalier`, one_for_one. */
+export class Root extends Context.Service<Root, SupervisorRef>()("espalier/supervision/Root") {}
+
+/** Journal, event bus, registry: rest_for_one, for each stands on those before it. */
+export class Foundation extends Context.Service<Foundation, SupervisorRef>()("espalier/supervision/Foundation") {}
+
+/** Session manager, sessions, monitor. */
+export class Coordinators extends Context.Service<Coordinators, SupervisorRef>()("espalier/supervision/Coordinators") {}
+
+/** Pool, tool executors, exports, maintenance. */
+export class Workers extends Context.Service<Workers, SupervisorRef>()("espalier/supervision/Workers") {}

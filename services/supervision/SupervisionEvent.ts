@@ -1,0 +1,27 @@
+/** Life-cycle of supervised children, published on `system:agents`. `path` is the child's place in the tree. */
+import { Schema } from "effect"
+
+/** Why a child is no longer running. Only `failed` counts as a crash (OTP: any reason but normal, shutdown). */
+export const ExitReason = Schema.TaggedUnion({
+  /** Its effect ended by itself. */
+  Normal: {},
+  /** Its supervisor or a person asked it to stop. */
+  Shutdown: {},
+  /** It ignored the request to stop until its shutdown time was over, or was to be killed at once. */
+  Killed: {},
+  /** It failed or died. */
+  Failed: { message: Schema.String }
+})
+export type ExitReason = typeof ExitReason.Type
+
+const child = { path: Schema.String }
+export const SupervisionEvent = Schema.TaggedUnion({
+  ChildStarted: child,
+  ChildExited: { ...child, reason: ExitReason },
+  /** `attempt` counts the restarts in the current window. `delay` in milliseconds. */
+  ChildRestarted: { ...child, attempt: Schema.Int, delay: Schema.Int },
+  ChildTerminated: child,
+  /** More restarts than its intensity allows: the supervisor has stopped its children and itself. */
+  SupervisorGaveUp: { ...child, restarts: Schema.Int }
+})
+export type SupervisionEvent = typeof SupervisionEvent.Type

@@ -1,0 +1,35 @@
+/** The tools there are, by name. */
+import { Context, type Effect, Schema } from "effect"
+import type { Tool } from "./Tool.ts"
+
+export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFound", {
+  name: Schema.String,
+  available: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `no tool "${this.name}"; there are ${this.available.join(", ")}`
+  }
+}
+
+/** What a listing shows of a tool. */
+export const ToolDescription = Schema.Struct({
+  name: Schema.String,
+  description: Schema.String,
+  /** JSON Schema of the arguments. */
+  parameters: Schema.JsonObject,
+  weight: Schema.Literals(["fast", "heavy"]),
+  idempotent: Schema.Boolean,
+  needsPermission: Schema.Boolean,
+  /** Milliseconds. */
+  deadline: Schema.Int
+})
+export type ToolDescription = typeof ToolDescription.Type
+
+export class Tools extends Context.Service<
+  Tools,
+  {
+    readonly get: (name: string) => Effect.Effect<Tool, ToolNotFound>
+    /** By name. */
+    readonly list: Effect.Effect<ReadonlyArray<Tool>>
+  }
+>()("espalier/tools/Tools") {}
