@@ -119,6 +119,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     }
   })
 
+  /** A tool that needs permission is run here: that a person asks for it is the permission. */
   const runTool = Effect.fnUntraced(function* (options: Parameters<SessionManager["Service"]["runTool"]>[0]) {
     const { args, sessionId } = options
     const tool = yield* tools.get(options.tool)

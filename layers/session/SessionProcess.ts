@@ -25,6 +25,10 @@ export interface Services extends SessionDuties.Services {
   readonly onDown: (live: LiveSession) => void
 }
 
+const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0 })
+
+const labelsOf = ({ state }: LiveSession) => ({ ...state.metadata, agentType: state.agentType })
+
 export const make = (services: Services, duties: SessionDuties.Duties) => {
   const { bus, journal, onDown, registry } = services
 
@@ -62,6 +66,8 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
   const follow = (life: Life, event: SessionEvent): Effect.Effect<void> => {
     const { live } = life
     switch (event._tag) {
+      case "SessionUpdated":
+        return Effect.ignore(registry.update(keyOf(live), { metadata: labelsOf(live) }))
       case "TurnStarted":
         return duties.startTurn(life)
       case "TurnEnded":
@@ -124,8 +130,6 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     }
   })
 
-  const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0 })
-
   const mark = (live: LiveSession, status: "busy" | "idle") => Effect.ignore(registry.update(keyOf(live), { status }))
 
   /** Nobody waits for a fiber that is gone. */
@@ -172,10 +176,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     }
     const inbox = Inbox.make<Item>()
     const life: Life = { live, inbox, scope }
-    yield* registry.register({
-      key: keyOf(live),
-      metadata: { agentType: live.state.agentType, ...live.state.metadata }
-    })
+    yield* registry.register({ key: keyOf(live), metadata: labelsOf(live) })
     live.inbox = inbox
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)
