@@ -80,8 +80,14 @@ const migrate = (sql: SqlClient.SqlClient, version: number) =>
     { discard: true }
   )
 
+export interface Options {
+  readonly filename: string
+  /** Largest size in bytes (default: as the disk allows). At that size it answers as a full disk does. */
+  readonly maxSize?: number | undefined
+}
+
 export const open = Effect.fnUntraced(
-  function* (filename: string) {
+  function* ({ filename, maxSize }: Options) {
     const version = yield* inspect(filename)
     yield* Effect.try({
       // Made here, so that nobody else may read it; what SQLite puts beside it takes over its permissions.
@@ -90,6 +96,10 @@ export const open = Effect.fnUntraced(
     })
     const sql = yield* SqliteClient.make({ filename })
     yield* Effect.forEach(SETTINGS, (setting) => sql.unsafe(setting), { discard: true })
+    if (maxSize !== undefined) {
+      const pageSize = Number(yield* pragma(sql, "page_size"))
+      yield* sql.unsafe(`PRAGMA max_page_count = ${Math.max(Math.floor(maxSize / pageSize), 1)}`)
+    }
     const mode = yield* pragma(sql, "journal_mode")
     if (mode !== "wal") {
       return yield* new StorageUnavailable({ detail: `${filename} is on a file system without shared memory` })
