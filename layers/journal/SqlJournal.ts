@@ -167,16 +167,21 @@ export const make = Effect.fnUntraced(function* (options: JournalFile.Options) {
     append: (appends) =>
       appends.length === 0
         ? Effect.succeed([])
-        : Effect.callback((resume) => {
-            const waiting = toWaiting(appends, resume)
-            if (isClosed || !queue.offer(waiting)) {
-              const detail = isClosed ? "the journal was closed" : "too many appends are waiting; try again in a moment"
-              return resume(Effect.fail(new StorageUnavailable({ detail })))
-            }
-            return Effect.sync(() => {
-              waiting.isGone = true
+        : Effect.withFiber((fiber) =>
+            Effect.callback((resume) => {
+              const waiting = toWaiting(appends, resume)
+              const wake = (open: () => void) => fiber.currentDispatcher.scheduleTask(open, 0)
+              if (isClosed || !queue.offer(waiting, wake)) {
+                const detail = isClosed
+                  ? "the journal was closed"
+                  : "too many appends are waiting; try again in a moment"
+                return resume(Effect.fail(new StorageUnavailable({ detail })))
+              }
+              return Effect.sync(() => {
+                waiting.isGone = true
+              })
             })
-          }),
+          ),
     read: ({ after, limit = 1_000, stream }) => {
       const from = Math.max(after, 0)
       const to = from + Math.max(limit, 0)
