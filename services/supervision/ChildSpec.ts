@@ -3,6 +3,7 @@
  * (Erlang/OTP, stdlib, supervisor(3): "child specification", "supervisor flags").
  */
 import type { Duration, Effect, Scope } from "effect"
+import type { ExitReason } from "./SupervisionEvent.ts"
 
 /** `permanent`: always restarted. `transient`: only after a failure. `temporary`: never, and forgotten when it ends. */
 export type RestartType = "permanent" | "transient" | "temporary"
@@ -13,8 +14,9 @@ export type Shutdown = Duration.Input | "brutal_kill" | "infinity"
 export type ChildType = "worker" | "supervisor"
 
 /**
- * A child that has initialised: its body. The child lives as long as the body runs: success is a normal exit, a
- * failure or defect is a crash.
+ * A child that has initialised: its body. The child lives as long as the body runs: success is a normal exit (success
+ * with `ExitReason`'s `Shutdown` is that of a wanted stop, as a supervisor's own end is), a failure or defect is a
+ * crash, and so is an interruption that its supervisor did not ask for.
  */
 export type Body = Effect.Effect<unknown, unknown>
 
@@ -34,6 +36,11 @@ export interface ChildSpec {
   readonly type?: ChildType | undefined
   /** Its normal end may end the supervisor (`autoShutdown`). Not for permanent children. */
   readonly significant?: boolean | undefined
+  /**
+   * Its last word where restarts are counted per child (`intensityPer`): run in its place, within its shutdown time,
+   * once it has crashed so often that it stays down.
+   */
+  readonly onGiveUp?: ((reason: ExitReason) => Effect.Effect<void, unknown, Scope.Scope>) | undefined
   /** Work waiting for the child, for the tree to show. */
   readonly mailbox?: Effect.Effect<number> | undefined
 }
@@ -54,6 +61,11 @@ export interface SupervisorSpec extends SupervisorFlags {
   readonly id: string
   /** Started in order, stopped in reverse. */
   readonly children: ReadonlyArray<ChildSpec>
+  /**
+   * For a nested supervisor: children added at run time come back when it is itself started again. OTP forgets them,
+   * which is the default.
+   */
+  readonly keepAdded?: boolean | undefined
 }
 
 /** A supervisor of children that come and go, all alike in nature (OTP's `simple_one_for_one`; Elixir's `DynamicSupervisor`). */

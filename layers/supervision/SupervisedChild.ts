@@ -1,0 +1,169 @@
+/**
+ * One child of a supervisor through all its incarnations: its fiber, its state, and the end of both.
+ *
+ * A child initialises and runs in one fiber with a scope of its own, so its end is the end of its finalizers too. The
+ * fiber is detached: what ties it to the tree is this record, which its supervisor holds until the fiber has ended or
+ * has been given up.
+ */
+import { Cause, Duration, Effect, Exit, type Fiber, Predicate, type Scope } from "effect"
+import type { ChildSpec, Shutdown } from "../../services/supervision/ChildSpec.ts"
+import type { Member, RestartHistory } from "../../services/supervision/planRestart.ts"
+import type { ExitReason } from "../../services/supervision/SupervisionEvent.ts"
+import type { ChildStartFailed } from "../../services/supervision/Supervisor.ts"
+import type { ChildState, TreeNode } from "../../services/supervision/SupervisionTree.ts"
+
+/** The supervisor's side: told at once, in the fiber in which it happened. */
+export interface Owner {
+  readonly now: () => number
+  /** How many children have a fiber. */
+  active: number
+  /** The child has initialised. */
+  readonly ready: (child: SupervisedChild) => void
+  /** The child's fiber has ended, or its shutdown time is over. */
+  readonly ended: (child: SupervisedChild) => void
+}
+
+const none: RestartHistory = []
+const normal: ExitReason = { _tag: "Normal" }
+export const shutdown: ExitReason = { _tag: "Shutdown" }
+const killed: ExitReason = { _tag: "Killed" }
+
+export const shutdownOf = (spec: ChildSpec): Shutdown =>
+  spec.shutdown ?? (spec.type === "supervisor" ? "infinity" : "5 seconds")
+
+export class SupervisedChild {
+  state: ChildState = "stopped"
+  /** Present as long as the fiber is ours to wait for. */
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** How the last incarnation ended; absent while one runs, and when it was given up. */
+  exit: Exit.Exit<unknown, unknown> | undefined
+  /** Which incarnation this is: what an earlier one still says is not heard. */
+  incarnation = 0
+  /** When it was last started. */
+  since = 0
+  restarts: RestartHistory = none
+  /** Wakes whoever waits for its start or its stop to be over. */
+  waiter: (() => void) | undefined
+  /** The call that asked for its first start, until that is answered. */
+  request: { readonly answer: (answer: Effect.Effect<void, ChildStartFailed>) => void } | undefined
+  private watchdog: Fiber.Fiber<unknown, unknown> | undefined
+
+  readonly spec: ChildSpec
+  /** For a nested supervisor: what the tree shows below it. */
+  readonly subtree: Effect.Effect<TreeNode> | undefined
+  private readonly owner: Owner
+
+  constructor(spec: ChildSpec, subtree: Effect.Effect<TreeNode> | undefined, owner: Owner) {
+    this.spec = spec
+    this.subtree = subtree
+    this.owner = owner
+  }
+
+  get member(): Member {
+    return {
+      id: this.spec.id,
+      restart: this.spec.restart ?? "permanent",
+      significant: this.spec.significant === true,
+      isAlive: this.fiber !== undefined || this.state === "restarting"
+    }
+  }
+
+  /** Starts it; returns when it has initialised, has failed to, or has come to its first wait. */
+  readonly launch = (state: "starting" | "restarting"): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const incarnation = ++this.incarnation
+      this.state = state
+      this.since = this.owner.now()
+      return this.fork(
+        Effect.flatMap(this.spec.start, (body) => (this.initialised(incarnation) ? body : Effect.interrupt))
+      )
+    })
+
+  /** Runs `last` in its place, for as long as its shutdown time allows, and is then stopped. */
+  readonly conclude = (last: Effect.Effect<unknown, unknown, Scope.Scope>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      this.incarnation++
+      this.state = "stopping"
+      return Effect.andThen(
+        this.fork(last),
+        Effect.suspend(() => this.limit())
+      )
+    })
+
+  private fork(effect: Effect.Effect<unknown, unknown, Scope.Scope>): Effect.Effect<void> {
+    const { incarnation } = this
+    this.exit = undefined
+    return Effect.map(Effect.forkDetach(Effect.scoped(effect), { startImmediately: true }), (fiber) => {
+      this.fiber = fiber
+      this.owner.active++
+      fiber.addObserver((exit) => this.over(incarnation, exit))
+    })
+  }
+
+  /** Asks it to stop. When its time is over it is given up; `brutal_kill` leaves it no time. */
+  readonly halt: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.fiber === undefined || this.state === "stopping") return Effect.void
+    this.state = "stopping"
+    this.fiber.interruptUnsafe()
+    return this.limit()
+  })
+
+  /** Gives it up when it is still there after its shutdown time. */
+  private limit(): Effect.Effect<void> {
+    const { incarnation } = this
+    const patience = shutdownOf(this.spec)
+    if (this.fiber === undefined || patience === "infinity") return Effect.void
+    if (patience === "brutal_kill") return Effect.sync(() => this.over(incarnation, undefined))
+    const giveUp = Effect.andThen(
+      Effect.sleep(Duration.fromInputUnsafe(patience)),
+      Effect.sync(() => {
+        this.fiber?.interruptUnsafe()
+        this.over(incarnation, undefined)
+      })
+    )
+    return Effect.map(Effect.forkDetach(giveUp, { startImmediately: true }), (watchdog) => {
+      if (this.fiber === undefined) watchdog.interruptUnsafe()
+      else this.watchdog = watchdog
+    })
+  }
+
+  /** How its last incarnation ended. */
+  get reason(): ExitReason {
+    const exit = this.exit
+    if (exit === undefined) return killed
+    // It had no life to end: it was about to be started again.
+    if (this.state === "restarting") return shutdown
+    if (Exit.isSuccess(exit)) {
+      return this.state === "stopping" || Predicate.isTagged(exit.value, "Shutdown") ? shutdown : normal
+    }
+    // A failure in its own words is a failure even when the child was on its way out: a finalizer broke.
+    if (this.state === "stopping" && Cause.hasInterruptsOnly(exit.cause)) return shutdown
+    return { _tag: "Failed", message: messageOf(exit.cause) }
+  }
+
+  private initialised(incarnation: number): boolean {
+    if (incarnation !== this.incarnation) return false
+    if (this.state === "starting" || this.state === "restarting") {
+      this.state = "running"
+      this.owner.ready(this)
+    }
+    return true
+  }
+
+  private over(incarnation: number, exit: Exit.Exit<unknown, unknown> | undefined): void {
+    if (incarnation !== this.incarnation || this.fiber === undefined) return
+    this.fiber = undefined
+    this.owner.active--
+    this.exit = exit
+    if (exit !== undefined && this.watchdog !== undefined) this.watchdog.interruptUnsafe()
+    this.watchdog = undefined
+    this.owner.ended(this)
+  }
+}
+
+/** One sentence for events; logs get the whole cause. */
+export const messageOf = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  const message = error instanceof Error ? error.message || error.name : String(error)
+  return message.length > 500 ? `${message.slice(0, 500)}…` : message
+}
