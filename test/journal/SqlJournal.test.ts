@@ -10,14 +10,14 @@ import type { Topic } from "../../services/events/Topic.ts"
 import { type Append, Journal } from "../../services/journal/Journal.ts"
 import { Foundation } from "../../services/supervision/Places.ts"
 import { journalContract } from "../contracts/Journal.ts"
-import * as FakeFoundation from "../support/FakeFoundation.ts"
+import { foundationLayer } from "../support/foundation.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { sessionTopic } from "../support/topics.ts"
 
 const journalIn = <E>(directory: Effect.Effect<string, E, Scope.Scope>, options?: { readonly maxSize?: number }) =>
   SqlJournal.layerWith(options).pipe(
     Layer.provide(Layer.unwrap(Effect.map(directory, DataDirectory.layer))),
-    Layer.provideMerge(FakeFoundation.layer)
+    Layer.provideMerge(foundationLayer)
   )
 
 const a = sessionTopic("a")
