@@ -22,8 +22,8 @@ import * as JournalFile from "./JournalFile.ts"
 import { CHUNK } from "./migrations.ts"
 import { toStorageError } from "./toStorageError.ts"
 
-/** What may wait for the writer. */
-const WAITING = { events: 65_536, size: 256 * 1024 * 1024 }
+/** What may wait for the writer: more than ten thousand sessions write when all of them are restarted at once. */
+const WAITING = { events: 262_144, size: 256 * 1024 * 1024 }
 
 /** What one transaction takes: enough to share the sync, and little enough to be over soon. */
 const TRANSACTION = { events: 4_096, size: 16 * 1024 * 1024 }

@@ -39,7 +39,11 @@ export class CursorAhead extends Schema.TaggedError<CursorAhead>()("CursorAhead"
 export class EventBus extends Context.Service<
   EventBus,
   {
-    /** Hands events of durable topics, already journaled and in sequence, to the live subscribers. */
+    /**
+     * Hands events of durable topics, already journaled and in sequence, to the live subscribers. To publish one again
+     * is harmless: so a writer that comes back after a crash publishes its stream's last event, and nobody waits for
+     * one that was journaled but not published.
+     */
     readonly publish: (events: ReadonlyArray<Recorded>) => Effect.Effect<void>
     /** Publishes a passing event on a durable topic: a text delta. It is never replayed. */
     readonly publishEphemeral: (topic: Topic, event: RuntimeEvent) => Effect.Effect<void>

@@ -114,7 +114,7 @@ describe("SqlJournal", () => {
         ...append(stream, 0),
         events: [event, ...Array.from({ length: 999 }, () => event)]
       })
-      const streams = Array.from({ length: 70 }, (_, index) => sessionTopic(`s${index}`))
+      const streams = Array.from({ length: 270 }, (_, index) => sessionTopic(`s${index}`))
       const fibers = yield* Effect.forEach(streams, (stream) =>
         Effect.forkChild(Effect.exit(journal.append([many(stream)])), { startImmediately: true })
       )
@@ -122,9 +122,9 @@ describe("SqlJournal", () => {
       const exits = yield* Fiber.joinAll(fibers)
       assert.deepStrictEqual(
         exits.map((exit) => Exit.isSuccess(exit)),
-        streams.map((_, index) => index < 65)
+        streams.map((_, index) => index < 262)
       )
-      const refusal = yield* Effect.flip(exits[69] ?? Effect.succeed([]))
+      const refusal = yield* Effect.flip(exits[269] ?? Effect.succeed([]))
       assert.strictEqual(refusal._tag, "StorageUnavailable")
       assert.include(refusal.message, "too many appends are waiting")
     }).pipe(Effect.provide(journalIn(temporaryDirectory)))
