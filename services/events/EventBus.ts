@@ -21,7 +21,7 @@ export interface Subscription {
   /** First sequence wanted. Absent: only what happens from now on. */
   readonly from?: number | undefined
   readonly policy?: Policy | undefined
-  /** Length of the subscriber's own queue, in events (default 1,024). */
+  /** Length of the subscriber's own queue, in events (default 1,024, at most 65,536). */
   readonly capacity?: number | undefined
 }
 
