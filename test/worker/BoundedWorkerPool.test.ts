@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { StorageFull } from "../../services/journal/StorageError.ts"
+import { Registry } from "../../services/registry/Registry.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { ToolExecutors, Workers } from "../../services/supervision/Places.ts"
@@ -67,17 +68,19 @@ describe("BoundedWorkerPool", () => {
       const world = yield* PoolWorld
       const pool = yield* WorkerPool
       const executors = yield* ToolExecutors
+      const registry = yield* Registry
       const id = yield* pool.submit(world.task("a"))
       yield* eventually("running", () => world.running === 1)
       assert.deepStrictEqual(
         (yield* executors.whichChildren).map((child) => child.id),
         [id]
       )
-      assert.strictEqual(world.agents[0]?.key.session, SessionId.make("ses_one"))
-      assert.strictEqual(world.agents[0]?.key.role, "worker")
-      assert.deepStrictEqual(world.agents[0]?.metadata, { workerId: id, tool: "once" })
+      const [agent] = yield* registry.find({ session: SessionId.make("ses_one"), role: "worker", capability: "once" })
+      assert.deepStrictEqual(agent?.metadata, { workerId: id, tool: "once" })
       yield* world.finish("a")
-      yield* eventually("gone", () => world.agents.length === 0)
+      yield* eventually("done", () => world.eventsOf(id).includes("WorkerCompleted"))
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* registry.count, 0)
       assert.deepStrictEqual(yield* executors.whichChildren, [])
     }).pipe(Effect.provide(environment()))
   )
