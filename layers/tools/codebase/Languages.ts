@@ -31,6 +31,9 @@ const dataOf = async (name: string): Promise<LinguistData> => {
   return module.default
 }
 
+/** Interpreters of more than one language, and the one meant by a first line that names them. */
+const runsOnly: Readonly<Record<string, string>> = { node: "JavaScript", bun: "JavaScript" }
+
 const interpreterOf = (line: string): string | undefined => {
   if (!line.startsWith("#!")) return undefined
   const words = line.slice(2).trim().split(/\s+/)
@@ -58,7 +61,11 @@ export const load = async (): Promise<Languages> => {
       language
     )
     if (!prose.has(dialect)) add(names, known?.filenames, language)
-    add(interpreters, known?.interpreters, language)
+    add(
+      interpreters,
+      known?.interpreters?.filter((interpreter) => (runsOnly[interpreter] ?? dialect) === dialect),
+      language
+    )
   })
   return {
     byName: (fileName) => {
