@@ -1,0 +1,149 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { spawn } from "node:child_process"
+import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
+import { type Command, Processes } from "../../services/tools/Processes.ts"
+import { isRunning, soon, writtenPids } from "../support/processes.ts"
+import { temporaryDirectory } from "../support/temporaryDirectory.ts"
+
+const run = (command: string, args: ReadonlyArray<string> = [], options: Partial<Command> = {}) =>
+  Effect.flatMap(Processes, (processes) => processes.run({ command, args, ...options })).pipe(
+    Effect.provide(ReapedProcesses.layer)
+  )
+
+const writeExecutable = (file: string, text: string) => {
+  writeFileSync(file, text)
+  chmodSync(file, 0o755)
+}
+
+const fixture = (name: string) => new URL(`../fixtures/tools/${name}`, import.meta.url).pathname
+
+describe("ReapedProcesses", () => {
+  it.live("gives exit code and both outputs", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* run("sh", ["-c", "echo out; echo err >&2; exit 3"]), {
+        code: 3,
+        signal: undefined,
+        stdout: "out\n",
+        stderr: "err\n"
+      })
+    })
+  )
+
+  it.live("passes arguments as they are: no shell reads them", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const marker = join(directory, "marker")
+      const hostile = [
+        `; touch ${marker}`,
+        `$(touch ${marker})`,
+        `\`touch ${marker}\``,
+        `\n touch ${marker}\n`,
+        `'"; touch ${marker} #`,
+        `| touch ${marker}`,
+        "-e",
+        "--",
+        "*",
+        "$HOME",
+        "a\tb",
+        "ünïcödé",
+        ""
+      ]
+      const { stdout } = yield* run("sh", ["-c", 'for a in "$@"; do printf "%s\\0" "$a"; done', "sh", ...hostile])
+      assert.deepStrictEqual(stdout.split("\0").slice(0, -1), hostile)
+      assert.isFalse(existsSync(marker))
+    })
+  )
+
+  it.live("hides the server's environment but for listed names", () =>
+    Effect.gen(function* () {
+      process.env["ESPALIER_CANARY"] = "secret"
+      process.env["LISTED"] = "shown"
+      const { stdout } = yield* run("env", [], { inherit: ["LISTED"], env: { OWN: "1" } })
+      delete process.env["ESPALIER_CANARY"]
+      delete process.env["LISTED"]
+      assert.notInclude(stdout, "secret")
+      assert.include(stdout, "LISTED=shown")
+      assert.include(stdout, "OWN=1")
+      const allowed = new Set([
+        ...["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "TZ"],
+        ...["LISTED", "OWN", "ESPALIER_CHILD", "PWD", "OLDPWD", "SHLVL", "_"]
+      ])
+      const names = stdout.trim().split("\n").map((line) => line.split("=")[0] ?? "")
+      assert.deepStrictEqual(names.filter((name) => !allowed.has(name)), [])
+    })
+  )
+
+  it.live("keeps the end of an endless output, and shows all of it as it comes", () =>
+    Effect.gen(function* () {
+      let seen = 0
+      const { code, stdout } = yield* run("sh", ["-c", "seq 1 200000; echo last"], {
+        keep: 1000,
+        onStdout: (chunk) => void (seen += chunk.length)
+      })
+      assert.strictEqual(code, 0)
+      assert.strictEqual(stdout.length, 1000)
+      assert.isTrue(stdout.endsWith("last\n"))
+      assert.strictEqual(seen, 1_288_895 + "last\n".length)
+    })
+  )
+
+  it.live("says when there is no such program", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* Effect.flip(run("no-such-program")))._tag, "CommandMissing")
+      assert.strictEqual((yield* Effect.flip(run("/etc/passwd")))._tag, "CommandMissing")
+      assert.strictEqual((yield* Effect.flip(run("true", [], { cwd: "/no/such/place" })))._tag, "CommandNotStarted")
+    })
+  )
+
+  it.live("does not wait for what a program leaves behind, and ends it", () =>
+    Effect.gen(function* () {
+      const { code, stdout } = yield* run("sh", ["-c", "sleep 300 & echo $!"])
+      assert.strictEqual(code, 0)
+      assert.isFalse(isRunning(Number(stdout)))
+    })
+  )
+
+  it.live("ends a program that will not, and its children, when the call is interrupted", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const pids = join(directory, "pids")
+      const fiber = yield* Effect.forkChild(run(fixture("slow-git"), [], { env: { SLOW_GIT_PIDS: pids } }))
+      yield* soon("three processes", () => writtenPids(pids).length === 3)
+      assert.isTrue(writtenPids(pids).every(isRunning))
+      const started = performance.now()
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(writtenPids(pids).filter(isRunning), [])
+      assert.isBelow(performance.now() - started, 4_000)
+    })
+  )
+
+  it.live("leaves no survivor when the server is killed in the middle of a clone", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const pids = join(directory, "pids")
+      const scratch = join(directory, "scratch")
+      mkdirSync(join(directory, "bin"))
+      mkdirSync(join(directory, "home"))
+      // The child's environment holds listed names only, so the fixture learns its file from its wrapper.
+      symlinkSync(fixture("slow-git"), join(directory, "bin/slow-git"))
+      writeExecutable(join(directory, "bin/git"), `#!/bin/sh\nSLOW_GIT_PIDS='${pids}' exec slow-git "$@"\n`)
+      const server = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          spawn(process.execPath, [fixture("clone-forever.ts"), "https://127.0.0.1:9/x.git", scratch], {
+            env: { PATH: `${join(directory, "bin")}:${process.env["PATH"]}`, HOME: join(directory, "home") },
+            stdio: "ignore"
+          })
+        ),
+        (server) => Effect.sync(() => server.kill("SIGKILL"))
+      )
+      yield* soon("three processes", () => writtenPids(pids).length === 3)
+      assert.strictEqual(readdirSync(scratch).filter((name) => name.startsWith(`${server.pid}-`)).length, 1)
+      assert.isTrue(writtenPids(pids).every(isRunning))
+      server.kill("SIGKILL")
+      yield* soon("no survivor", () => !writtenPids(pids).some(isRunning), 3)
+    })
+  )
+})
