@@ -85,6 +85,8 @@ export const consider = Effect.fnUntraced(function* (
       case "Stop":
         stops.push({ reason: item.reason, reply: item.reply })
         break
+      default:
+        break
     }
   }
   const mayStart = live.stopping === undefined && stops.length === 0

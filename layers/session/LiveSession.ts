@@ -1,5 +1,5 @@
 /** A session that is held in memory, and how its fiber is spoken to. */
-import { Deferred, Effect, type Fiber, Schedule, Schema, type Scope } from "effect"
+import { type Cause, Deferred, Effect, type Fiber, Schedule, Schema, type Scope } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
 import { StorageError } from "../../services/journal/StorageError.ts"
 import type { Command, Refusal } from "../../services/session/decide.ts"
@@ -33,6 +33,8 @@ export type Item =
       readonly reply: Reply<void, SessionHasEnded | NoTurn | StorageError | SessionInterrupted>
     }
   | { readonly _tag: "Stop"; readonly reason: string; readonly reply: Reply<void, StorageError | SessionInterrupted> }
+  /** Something beside the fiber broke: so does the fiber. */
+  | { readonly _tag: "Broken"; readonly cause: Cause.Cause<unknown> }
 
 /** How one who waits for an end is told of it. */
 export type Ending = Reply<void, StorageError | SessionInterrupted>

@@ -59,7 +59,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       return Effect.void
     }
     live.stopping = [reply]
-    return duties.stop(life, reason, live.stopping)
+    return duties.stop(life, reason)
   }
 
   /** What follows from an event once it is durable. */
@@ -113,6 +113,8 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
   const commit = Effect.fnUntraced(function* (life: Life, items: ReadonlyArray<Item>) {
     const { live } = life
     live.inFlight = items
+    const broken = items.find((item) => item._tag === "Broken")
+    if (broken !== undefined) yield* Effect.failCause(broken.cause)
     const batch = yield* consider(live, items)
     const written = yield* Effect.result(write(life, batch))
     live.inFlight = []
@@ -151,6 +153,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       for (const reply of waiting) reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
       for (const outcome of outcomes) Deferred.doneUnsafe(outcome, Effect.fail(interrupted(live)))
       for (const item of left) {
+        if (item._tag === "Broken") continue
         if (item._tag === "Stop") item.reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
         else item.reply(Effect.fail(hasEnded ? ended(live) : interrupted(live)))
       }

@@ -65,7 +65,7 @@ describe("laws of sessions", () => {
                   break
                 case "crash":
                   world.beforeAppend = Effect.suspend(() => {
-                    world.beforeAppend = Effect.void
+                    world.beforeAppend = Effect.yieldNow
                     return Effect.die(new Error("poisoned"))
                   })
                   break
@@ -83,7 +83,7 @@ describe("laws of sessions", () => {
                   break
               }
             }
-            world.beforeAppend = Effect.void
+            world.beforeAppend = Effect.yieldNow
             if (isPatient) yield* TestClock.adjust("1 minute")
             yield* manager
               .stop(id)
