@@ -5,7 +5,7 @@
  * holds nothing that could be lost: started again, it compares the sessions in memory with those that run and looks
  * through the journal once more.
  */
-import { Effect, Layer } from "effect"
+import { Clock, Effect, Layer } from "effect"
 import { LanguageModel } from "effect/ai"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
@@ -62,6 +62,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     pool,
     tools,
     registry: yield* Registry,
+    clock: yield* Clock.Clock,
     model: yield* LanguageModel.LanguageModel,
     sessions: yield* Sessions,
     limit,

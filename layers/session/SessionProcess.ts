@@ -7,13 +7,15 @@
  *
  * When it crashes, whoever waits is told at once; its supervisor starts it again with its state from the journal.
  */
-import { Deferred, Effect, Result, type Scope } from "effect"
+import { Cause, type Clock, Deferred, Effect, type Scope } from "effect"
+import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
+import { generateTurnId } from "../../services/session/SessionId.ts"
 import { SessionHasEnded } from "../../services/session/SessionManager.ts"
 import { fold } from "../../services/session/SessionState.ts"
 import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
-import { type Batch, consider } from "./Batch.ts"
+import { Batch } from "./Batch.ts"
 import * as Inbox from "./Inbox.ts"
 import { giveBack, interrupted, type Item, type Life, type LiveSession, look } from "./LiveSession.ts"
 import type * as SessionDuties from "./SessionDuties.ts"
@@ -21,6 +23,7 @@ import { appendOf, load } from "./SessionStore.ts"
 
 export interface Services extends SessionDuties.Services {
   readonly registry: Registry["Service"]
+  readonly clock: Clock.Clock
   /** Told when a session's fiber has ended, whichever way. */
   readonly onDown: (live: LiveSession) => void
 }
@@ -30,7 +33,7 @@ const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0
 const labelsOf = ({ state }: LiveSession) => ({ ...state.metadata, agentType: state.agentType })
 
 export const make = (services: Services, duties: SessionDuties.Duties) => {
-  const { bus, journal, onDown, registry } = services
+  const { bus, clock, journal, onDown, registry } = services
 
   const ended = (live: LiveSession) => new SessionHasEnded({ sessionId: live.id })
 
@@ -92,10 +95,13 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
   }
 
   /** Makes the events durable, and the state what they say. */
-  const write = Effect.fnUntraced(function* (life: Life, { admissions, events: [first, ...rest], state }: Batch) {
-    if (first === undefined) return
+  const write = Effect.fnUntraced(function* (
+    life: Life,
+    { admissions, state }: Batch,
+    events: readonly [SessionEvent, ...Array<SessionEvent>]
+  ) {
     const { live } = life
-    const append = appendOf(state, live.state.sequence, [first, ...rest])
+    const append = appendOf(state, live.state.sequence, events)
     const written = yield* journal.append([append, ...admissions.map(({ append }) => append)])
     const wasBusy = live.state.turn !== undefined
     live.state = written.reduce(
@@ -105,32 +111,54 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     // A worker's first event is told before its next can happen.
     yield* bus.publish(written)
     for (const { enqueue } of admissions) yield* enqueue
-    for (const event of [first, ...rest]) yield* follow(life, event)
+    for (const event of events) yield* follow(life, event)
     const isBusy = live.state.turn !== undefined
     if (isBusy !== wasBusy) yield* mark(live, isBusy ? "busy" : "idle")
   })
 
-  const commit = Effect.fnUntraced(function* (life: Life, items: ReadonlyArray<Item>) {
+  /** Nothing has changed, and everybody hears why. */
+  const refuse = (life: Life, batch: Batch, error: StorageError): Effect.Effect<void> => {
+    life.live.inFlight = []
+    for (const answer of batch.refused) answer()
+    for (const { reply } of batch.accepted) reply(Effect.fail(error))
+    for (const { reply } of [...batch.cancels, ...batch.stops]) reply(Effect.fail(error))
+    return giveBack([...batch.unused, ...batch.admissions])
+  }
+
+  const answer = (life: Life, batch: Batch): Effect.Effect<void> => {
+    const { live } = life
+    live.inFlight = []
+    for (const answer of batch.refused) answer()
+    for (const { reply } of batch.accepted) reply(Effect.succeed(live.state))
+    const { cancels, stops, unused } = batch
+    if (unused.length + cancels.length + stops.length === 0) return Effect.void
+    return giveBack(unused).pipe(
+      Effect.andThen(Effect.forEach(cancels, (cancel) => beginCancel(life, cancel), { discard: true })),
+      Effect.andThen(Effect.forEach(stops, (stop) => beginStop(life, stop), { discard: true }))
+    )
+  }
+
+  const finish = (life: Life, batch: Batch): Effect.Effect<void> => {
+    const [first, ...rest] = batch.events
+    if (first === undefined) return answer(life, batch)
+    return Effect.matchEffect(write(life, batch, [first, ...rest]), {
+      onFailure: (error) => refuse(life, batch, error),
+      onSuccess: () => answer(life, batch)
+    })
+  }
+
+  const commit = (life: Life, items: ReadonlyArray<Item>): Effect.Effect<void> => {
     const { live } = life
     live.inFlight = items
     const broken = items.find((item) => item._tag === "Broken")
-    if (broken !== undefined) yield* Effect.failCause(broken.cause)
-    const batch = yield* consider(live, items)
-    const written = yield* Effect.result(write(life, batch))
-    live.inFlight = []
-    for (const answer of batch.refused) answer()
-    yield* giveBack(batch.unused)
-    if (Result.isSuccess(written)) {
-      for (const { reply } of batch.accepted) reply(Effect.succeed(live.state))
-      for (const cancel of batch.cancels) yield* beginCancel(life, cancel)
-      for (const stop of batch.stops) yield* beginStop(life, stop)
-    } else {
-      // Nothing has changed, and everybody hears why.
-      yield* giveBack(batch.admissions)
-      for (const { reply } of batch.accepted) reply(Effect.fail(written.failure))
-      for (const { reply } of [...batch.cancels, ...batch.stops]) reply(Effect.fail(written.failure))
-    }
-  })
+    if (broken !== undefined) return Effect.failCause(Cause.die(Cause.squash(broken.cause)))
+    const batch = new Batch(live, items, clock.currentTimeMillisUnsafe())
+    if (!batch.isTurnDue) return finish(life, batch)
+    return Effect.flatMap(generateTurnId, (turnId) => {
+      batch.evolve({ _tag: "StartTurn", turnId })
+      return finish(life, batch)
+    })
+  }
 
   const mark = (live: LiveSession, status: "busy" | "idle") => Effect.ignore(registry.update(keyOf(live), { status }))
 
