@@ -104,6 +104,7 @@ export const make = ({ grace, records, registry, state, tools }: Surroundings) =
             scribe.note(percent, stage)
           })
       }),
+      Effect.annotateLogs({ workerId: entry.id, sessionId: entry.sessionId }),
       Effect.forkIn(scope)
     )
     const end = yield* Effect.raceAllFirst([
