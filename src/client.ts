@@ -46,6 +46,7 @@ const authorization = ({ token }: Options): Record<string, string> =>
 
 /** What the system said of a failed transport, without its wrappers. */
 const detailOf = ({ reason }: RpcClientError.RpcClientError): string => {
+  if (reason._tag === "SocketOpenError") return "the connection could not be opened"
   let detail: string = reason._tag
   let cause: unknown = reason
   for (let depth = 0; depth < 6 && Predicate.isObjectKeyword(cause); depth++) {
@@ -62,9 +63,11 @@ const detailOf = ({ reason }: RpcClientError.RpcClientError): string => {
   return detail
 }
 
-/** The operations over whatever protocol there is: payloads checked, failures of the transport in one error. */
-const overProtocol = Effect.fnUntraced(function* (url: string) {
-  const send = yield* RpcClient.make(GatewayRpcs, { flatten: true })
+/** Sends one call: an `Effect`, or a `Stream` for an operation that streams. */
+export type Send = (tag: Operations["_tag"], payload: never) => unknown
+
+/** The operations over whatever sends them: payloads checked, failures of the transport in one error. */
+export const fromSend = (url: string, send: Send): Operation => {
   const toUnreachable = <E>(error: E) =>
     error instanceof RpcClientError.RpcClientError ? new ServerUnreachable({ url, detail: detailOf(error) }) : error
   const operation = (rpc: Rpc.AnyWithProps) => {
@@ -74,7 +77,7 @@ const overProtocol = Effect.fnUntraced(function* (url: string) {
     return (payload: unknown) => {
       const answer = Effect.map(
         Effect.mapError(check(payload), (error) => InvalidInput.fromSchema(error, rpc._tag)),
-        (payload): unknown => send(rpc._tag as Operations["_tag"], payload)
+        (payload) => send(rpc._tag as Operations["_tag"], payload)
       )
       return RpcSchema.isStreamSchema(rpc.successSchema)
         ? Stream.mapError(Stream.unwrap(answer as Effect.Effect<Stream.Stream<unknown>>), toUnreachable)
@@ -87,7 +90,10 @@ const overProtocol = Effect.fnUntraced(function* (url: string) {
       [...GatewayRpcs.requests].map(([tag, rpc]) => [tag, operation(rpc as unknown as Rpc.AnyWithProps)])
     ) as unknown as Operation
   )
-})
+}
+
+const overProtocol = (url: string) =>
+  Effect.map(RpcClient.make(GatewayRpcs, { flatten: true }), (send) => fromSend(url, send))
 
 /** Node's own constructor takes headers for the handshake; that of a browser refuses them. */
 const webSockets = Layer.succeed(Socket.WebSocketConstructor, (url, options) =>

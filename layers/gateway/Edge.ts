@@ -20,7 +20,11 @@ const refused = (status: number, message: string) => HttpServerResponse.text(`${
 
 /** Why a request is refused, or undefined when it is not. */
 export const judge = (
-  request: { readonly method: string; readonly url: string; readonly headers: Readonly<Record<string, string | undefined>> },
+  request: {
+    readonly method: string
+    readonly url: string
+    readonly headers: Readonly<Record<string, string | undefined>>
+  },
   hosts: ReadonlyArray<string> = []
 ): readonly [status: number, message: string] | undefined => {
   const { host, origin } = request.headers
@@ -30,7 +34,10 @@ export const judge = (
   if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`) {
     return [403, "requests from other origins are not taken"]
   }
-  if (request.method === "POST" && !/^application\/(x-ndjson|json|ndjson)\s*(;|$)/i.test(request.headers["content-type"] ?? "")) {
+  if (
+    request.method === "POST" &&
+    !/^application\/(x-ndjson|json|ndjson)\s*(;|$)/i.test(request.headers["content-type"] ?? "")
+  ) {
     return [415, "send a body of type application/x-ndjson: one JSON message a line"]
   }
   return undefined

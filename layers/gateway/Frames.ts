@@ -56,7 +56,9 @@ export const fromUnknown = (input: unknown): ClientFrame => {
       if (!isId(id)) return malformed(`a call needs an id: a number, or text of up to ${maxIdLength} characters`)
       if (typeof tag !== "string") return malformed("a call names its operation in the field tag", id)
       const call = { _tag: "Request", id, tag, payload: payload ?? null, headers: [] } as const
-      return typeof traceId === "string" && typeof spanId === "string" && /^[0-9a-f]{32} [0-9a-f]{16}$/.test(`${traceId} ${spanId}`)
+      return typeof traceId === "string" &&
+        typeof spanId === "string" &&
+        /^[0-9a-f]{32} [0-9a-f]{16}$/.test(`${traceId} ${spanId}`)
         ? { ...call, traceId, spanId, sampled: sampled === true }
         : call
     }

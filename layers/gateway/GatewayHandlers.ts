@@ -22,8 +22,10 @@ import { report } from "./Guard.ts"
 /** Length of a page when none is asked for. */
 const page = 100
 
-const broke = (subject: string) => (cause: Cause.Cause<unknown>): Effect.Effect<never, InternalError> =>
-  Effect.flatMap(report(subject, cause), (error) => Effect.fail(error))
+const broke =
+  (subject: string) =>
+  (cause: Cause.Cause<unknown>): Effect.Effect<never, InternalError> =>
+    Effect.flatMap(report(subject, cause), (error) => Effect.fail(error))
 
 /** Turns a defect of one operation into its `InternalError`; typed failures and interruption pass. */
 const contained =
@@ -74,8 +76,7 @@ export const make = Effect.gen(function* () {
     GetMessages: ({ after, limit, sessionId }) =>
       contained("GetMessages")(sessions.messages({ sessionId, after: after ?? 0, limit: limit ?? page })),
 
-    ListTools: () =>
-      contained("ListTools")(Effect.map(tools.list, (all) => all.map(describe))),
+    ListTools: () => contained("ListTools")(Effect.map(tools.list, (all) => all.map(describe))),
     RunTool: (options) => contained("RunTool")(sessions.runTool(options)),
 
     GetWorker: ({ workerId }) => contained("GetWorker")(pool.get(workerId)),

@@ -6,7 +6,7 @@
  * id under which the log has the cause. One call's bad luck ends that call and nothing else.
  */
 import { Effect, Exit, Option, Predicate, Schema } from "effect"
-import { Rpc, RpcSchema, type RpcGroup, type RpcServer } from "effect/rpc"
+import { type Rpc, RpcSchema, type RpcGroup, type RpcServer } from "effect/rpc"
 import type { FromClientEncoded, FromServerEncoded, RequestEncoded, ResponseExitEncoded } from "effect/rpc/RpcMessage"
 import * as Identifier from "../../services/Identifier.ts"
 import { InvalidInput } from "../../services/InvalidInput.ts"
@@ -72,7 +72,9 @@ export const make = Effect.fnUntraced(function* (
           Effect.as(Option.none()),
           Effect.catch((error) => Effect.succeed(Option.some(InvalidInput.fromSchema(error, rpc._tag)))),
           Effect.catchDefect(() =>
-            Effect.succeed(Option.some(new InvalidInput({ subject: rpc._tag, issues: [{ path: "", message: "cannot be read" }] })))
+            Effect.succeed(
+              Option.some(new InvalidInput({ subject: rpc._tag, issues: [{ path: "", message: "cannot be read" }] }))
+            )
           )
         )
 
@@ -126,8 +128,7 @@ export const make = Effect.fnUntraced(function* (
     if (call === undefined) return
     const input = yield* invalid(call)
     end(clientId, id)
-    if (Option.isSome(input)) return yield* refuse(clientId, id, input.value)
-    yield* refuse(clientId, id, yield* report(call.rpc._tag, cause))
+    yield* refuse(clientId, id, Option.isSome(input) ? input.value : yield* report(call.rpc._tag, cause))
   })
 
   const malformed = (clientId: number, reason: string) =>
@@ -140,7 +141,11 @@ export const make = Effect.fnUntraced(function* (
       case "Malformed":
         return frame.id === undefined
           ? malformed(clientId, frame.reason)
-          : refuse(clientId, frame.id, new InvalidInput({ subject: "frame", issues: [{ path: "", message: frame.reason }] }))
+          : refuse(
+              clientId,
+              frame.id,
+              new InvalidInput({ subject: "frame", issues: [{ path: "", message: frame.reason }] })
+            )
       default:
         return accept(clientId, frame)
     }
@@ -180,6 +185,9 @@ export const make = Effect.fnUntraced(function* (
 export const report = (subject: string, cause: unknown): Effect.Effect<InternalError> =>
   Effect.gen(function* () {
     const errorId = yield* Identifier.generate("err")
-    yield* Effect.logError(`${subject} broke (${errorId})`, Predicate.isTagged(cause, "Failure") ? JSON.stringify(cause) : cause)
+    yield* Effect.logError(
+      `${subject} broke (${errorId})`,
+      Predicate.isTagged(cause, "Failure") ? JSON.stringify(cause) : cause
+    )
     return new InternalError({ errorId })
   })

@@ -4,7 +4,7 @@
  */
 import { NodeHttpServer } from "@effect/platform-node"
 import { ByteSize, Effect, Layer, Predicate } from "effect"
-import { HttpIncomingMessage, HttpRouter, HttpServerResponse } from "effect/http"
+import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { RpcSerialization, RpcServer } from "effect/rpc"
 import { createServer } from "node:http"
 import { AddressUnavailable, PortInUse } from "../../services/gateway/AddressUnavailable.ts"
@@ -26,31 +26,32 @@ export interface Options extends Edge.Options {
 }
 
 const listen = ({ host = "127.0.0.1", port }: Options) =>
-  NodeHttpServer.layer(
-    () => {
-      const server = createServer({
-        headersTimeout: 10_000,
-        requestTimeout: 30_000,
-        connectionsCheckingInterval: 5_000,
-        // A peer that vanished without a word is noticed by the system.
-        keepAlive: true,
-        keepAliveInitialDelay: 15_000,
-        noDelay: true
+  Layer.effect(
+    HttpServer.HttpServer,
+    NodeHttpServer.make(
+      () => {
+        const server = createServer({
+          headersTimeout: 10_000,
+          requestTimeout: 30_000,
+          connectionsCheckingInterval: 5_000,
+          // A peer that vanished without a word is noticed by the system.
+          keepAlive: true,
+          keepAliveInitialDelay: 15_000,
+          noDelay: true
+        })
+        server.maxConnections = 10_000
+        return server
+      },
+      { host, port, gracefulShutdownTimeout: "1 second", websocket: { maxPayload: Frames.maxFrameSize } }
+    ).pipe(
+      Effect.mapError(({ cause }) => {
+        const code = Predicate.hasProperty(cause, "code") ? String(cause.code) : "unknown"
+        return code === "EADDRINUSE"
+          ? new PortInUse({ host, port })
+          : new AddressUnavailable({ host, port, detail: code })
       })
-      server.maxConnections = 10_000
-      return server
-    },
-    { host, port, gracefulShutdownTimeout: "1 second", websocket: { maxPayload: Frames.maxFrameSize } }
-  ).pipe(
-    Layer.catchTag("ServeError", ({ cause }) => {
-      const code = Predicate.hasProperty(cause, "code") ? String(cause.code) : "unknown"
-      return Layer.effectDiscard(
-        Effect.fail(
-          code === "EADDRINUSE" ? new PortInUse({ host, port }) : new AddressUnavailable({ host, port, detail: code })
-        )
-      )
-    })
-  )
+    )
+  ).pipe(Layer.provideMerge(NodeHttpServer.layerHttpServices))
 
 /** Runs the RPC server behind a transport for as long as the scope is open. */
 const serveRpc = Effect.fnUntraced(function* (transport: RpcServer.Protocol["Service"]) {
@@ -107,18 +108,14 @@ const pages = ({ version }: Options) =>
       })
       yield* router.add("GET", "/health", () =>
         Effect.sync(() =>
-          gate.isOpen()
-            ? HttpServerResponse.text("ok\n")
-            : HttpServerResponse.text("shutting down\n", { status: 503 })
+          gate.isOpen() ? HttpServerResponse.text("ok\n") : HttpServerResponse.text("shutting down\n", { status: 503 })
         )
       )
     })
   )
 
 /** Built last, so that it is the first to go. */
-const drain = Layer.effectDiscard(
-  Effect.flatMap(Gate.Gate, (gate) => Effect.addFinalizer(() => gate.drain))
-)
+const drain = Layer.effectDiscard(Effect.flatMap(Gate.Gate, (gate) => Effect.addFinalizer(() => gate.drain)))
 
 /** The server, listening; `HttpServer` tells its address. */
 export const layer = (options: Options) =>
@@ -134,3 +131,6 @@ export const layer = (options: Options) =>
     Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe("1 MiB"))),
     Layer.provideMerge(listen(options))
   )
+
+/** Where the server can be reached: `http://127.0.0.1:4747`. */
+export const url = HttpServer.addressFormattedWith((address) => Effect.succeed(address))
