@@ -16,3 +16,8 @@ export class Coordinators extends Context.Service<Coordinators, SupervisorRef>()
 
 /** Pool, tool executors, exports, maintenance. */
 export class Workers extends Context.Service<Workers, SupervisorRef>()("espalier/supervision/Workers") {}
+
+/** Running workers, below `Workers`: dynamic, temporary. */
+export class ToolExecutors extends Context.Service<ToolExecutors, SupervisorRef>()(
+  "espalier/supervision/ToolExecutors"
+) {}
