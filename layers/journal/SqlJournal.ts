@@ -1,0 +1,184 @@
+/**
+ * `Journal` in one SQLite file of the data directory, safe against power loss.
+ *
+ * Its writer is a child of the runtime's foundation. Appends wait outside of it, in a bounded queue, so that a writer
+ * that crashed finds them when it is started again; reads need no writer.
+ */
+import { Effect, Layer, References } from "effect"
+import { Reactivity } from "effect/reactivity"
+import { join } from "node:path"
+import type { DurableEvent, Recorded } from "../../services/events/RuntimeEvent.ts"
+import type { Topic } from "../../services/events/Topic.ts"
+import { DataDirectory } from "../../services/journal/DataDirectory.ts"
+import { Journal, type StreamHead } from "../../services/journal/Journal.ts"
+import { StorageCorrupt, type StorageError, StorageUnavailable } from "../../services/journal/StorageError.ts"
+import { SessionEvent } from "../../services/session/SessionEvent.ts"
+import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
+import { Foundation } from "../../services/supervision/Places.ts"
+import { WorkerEvent } from "../../services/worker/WorkerEvent.ts"
+import { AppendQueue, type WaitingAppend } from "./AppendQueue.ts"
+import * as AppendWriter from "./AppendWriter.ts"
+import * as JournalFile from "./JournalFile.ts"
+import { toStorageError } from "./toStorageError.ts"
+
+/** What may wait for the writer. */
+const WAITING = { events: 65_536, size: 256 * 1024 * 1024 }
+
+/** What one transaction takes: enough to share the sync, and little enough to be over soon. */
+const TRANSACTION = { events: 4_096, size: 16 * 1024 * 1024 }
+
+const knownEvents = new Set([...Object.keys(SessionEvent.cases), ...Object.keys(WorkerEvent.cases)])
+
+const isKnownEvent = (value: unknown): value is DurableEvent =>
+  typeof value === "object" &&
+  value !== null &&
+  "_tag" in value &&
+  typeof value._tag === "string" &&
+  knownEvents.has(value._tag)
+
+interface EventRow {
+  readonly sequence: number
+  readonly at: number
+  readonly event: string
+}
+
+interface HeadRow {
+  readonly name: Topic
+  readonly sequence: number
+  readonly open: number
+  readonly summary: string
+}
+
+/** Fails closed: a gap, or an event that this version cannot read, is never skipped. */
+const decode = (stream: Topic, after: number, rows: ReadonlyArray<EventRow>) =>
+  Effect.suspend((): Effect.Effect<ReadonlyArray<Recorded>, StorageCorrupt> => {
+    const found: Array<Recorded> = []
+    for (const { at, event, sequence } of rows) {
+      const place = `event ${after + found.length + 1} of ${stream}`
+      if (sequence !== after + found.length + 1) {
+        return Effect.fail(new StorageCorrupt({ detail: `${place} is missing` }))
+      }
+      let value: unknown
+      try {
+        value = JSON.parse(event)
+      } catch {
+        return Effect.fail(new StorageCorrupt({ detail: `${place} cannot be read` }))
+      }
+      if (!isKnownEvent(value)) {
+        const kind = event.slice(0, 60)
+        return Effect.fail(
+          new StorageCorrupt({ detail: `${place} is of a kind that this version does not know: ${kind}` })
+        )
+      }
+      found.push({ topic: stream, sequence, at, event: value })
+    }
+    return Effect.succeed(found)
+  })
+
+const toHead = ({ name, open, sequence, summary }: HeadRow): StreamHead => ({
+  stream: name,
+  sequence,
+  open: open === 1,
+  summary
+})
+
+const toWaiting = (appends: WaitingAppend["appends"], answer: WaitingAppend["answer"]): WaitingAppend => ({
+  appends,
+  texts: appends.flatMap(({ events }) => events.map((event) => JSON.stringify(event))),
+  answer,
+  isGone: false
+})
+
+export const make = Effect.fnUntraced(function* (filename: string) {
+  const foundation = yield* Foundation
+  const sql = yield* JournalFile.open(filename)
+  const queue = new AppendQueue(WAITING)
+  let isClosed = false
+
+  const drain = (writer: { readonly commit: (batch: ReadonlyArray<WaitingAppend>) => Effect.Effect<void> }) =>
+    Effect.suspend(() => {
+      const batch = queue.take(TRANSACTION)
+      return writer.commit(batch).pipe(
+        // Whoever was taken is answered, come what may.
+        Effect.onError((cause) =>
+          Effect.sync(() => {
+            for (const { answer } of batch) answer(Effect.failCause(cause))
+          })
+        )
+      )
+    }).pipe(
+      Effect.uninterruptible,
+      // Readers share the connection: a transaction that is not left half-way makes none of them wait.
+      Effect.provideService(References.PreventSchedulerYield, true)
+    )
+
+  const child: ChildSpec = {
+    id: "journal",
+    start: Effect.map(AppendWriter.make(sql), (writer) =>
+      Effect.forever(Effect.andThen(queue.ready.await, drain(writer)))
+    ),
+    mailbox: Effect.sync(() => queue.length)
+  }
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      isClosed = true
+      while (queue.length > 0) {
+        for (const { answer } of queue.take(WAITING)) {
+          answer(Effect.fail(new StorageUnavailable({ detail: "the journal was closed" })))
+        }
+      }
+    })
+  )
+  yield* Effect.acquireRelease(
+    Effect.mapError(foundation.startChild(child), ({ message }) => new StorageUnavailable({ detail: message })),
+    () => Effect.ignore(Effect.andThen(foundation.terminateChild(child.id), foundation.deleteChild(child.id)))
+  )
+
+  const query = <A extends object>(
+    text: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<ReadonlyArray<A>, StorageError> => Effect.mapError(sql.unsafe<A>(text, params), toStorageError)
+
+  return Journal.of({
+    append: (appends) =>
+      appends.length === 0
+        ? Effect.succeed([])
+        : Effect.callback((resume) => {
+            const waiting = toWaiting(appends, resume)
+            if (isClosed || !queue.offer(waiting)) {
+              const detail = isClosed ? "the journal was closed" : "too many appends are waiting; try again in a moment"
+              return resume(Effect.fail(new StorageUnavailable({ detail })))
+            }
+            return Effect.sync(() => {
+              waiting.isGone = true
+            })
+          }),
+    read: ({ after, limit = 1_000, stream }) => {
+      const from = Math.max(after, 0)
+      return query<EventRow>(
+        "SELECT sequence, at, event FROM events WHERE stream = (SELECT id FROM streams WHERE name = ?) AND sequence > ? ORDER BY sequence LIMIT ?",
+        [stream, from, Math.max(limit, 0)]
+      ).pipe(Effect.flatMap((rows) => decode(stream, from, rows)))
+    },
+    head: (stream) =>
+      query<HeadRow>("SELECT name, sequence, open, summary FROM streams WHERE name = ?", [stream]).pipe(
+        Effect.map(([row]) => (row === undefined ? undefined : toHead(row)))
+      ),
+    heads: ({ before, limit, open, prefix }) => {
+      // No name goes on with the last code unit, so this is where the names with the prefix end.
+      const end = `${prefix}\uffff`
+      const bound = before === undefined || before > end ? end : before
+      const which = open === true ? "open = 1 AND" : ""
+      return query<HeadRow>(
+        `SELECT name, sequence, open, summary FROM streams WHERE ${which} name >= ? AND name < ? ORDER BY name DESC LIMIT ?`,
+        [prefix, bound, Math.max(limit, 0)]
+      ).pipe(Effect.map((rows) => rows.map(toHead)))
+    }
+  })
+})
+
+/** The journal of the data directory. */
+export const layer = Layer.effect(
+  Journal,
+  Effect.flatMap(DataDirectory, ({ path }) => make(join(path, "journal.db")))
+).pipe(Layer.provide(Reactivity.layer))
