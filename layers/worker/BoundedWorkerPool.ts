@@ -70,16 +70,19 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
     )
   )
   yield* Effect.acquireRelease(
-    workers.startChild({
-      id: childId,
-      start: Effect.succeed(
-        Effect.all(
-          [dispatcher(state, executors, childOf), settler(state, records), expirer(state), reclaimer(state, records)],
-          { concurrency: "unbounded", discard: true }
-        )
-      ),
-      mailbox: Effect.sync(() => state.schedule.queued)
-    }),
+    // Fails only where the tree is wrong: two pools in one place, or a place that has stopped.
+    Effect.orDie(
+      workers.startChild({
+        id: childId,
+        start: Effect.succeed(
+          Effect.all(
+            [dispatcher(state, executors, childOf), settler(state, records), expirer(state), reclaimer(state, records)],
+            { concurrency: "unbounded", discard: true }
+          )
+        ),
+        mailbox: Effect.sync(() => state.schedule.queued)
+      })
+    ),
     () =>
       Effect.sync(() => state.close()).pipe(
         Effect.andThen(workers.terminateChild(childId)),
