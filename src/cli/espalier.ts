@@ -1,46 +1,4 @@
 #!/usr/bin/env node
-/** The command line: the gateway's operations in words. Each command lives in the file of its name. */
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Effect, Layer, Logger } from "effect"
-import { CliOutput, Command } from "effect/cli"
-import { version } from "../version.ts"
-import { agents } from "./agents.ts"
-import { events } from "./events.ts"
-import * as Failure from "./Failure.ts"
-import { pool } from "./pool.ts"
-import { root } from "./Root.ts"
-import { serve } from "./serve.ts"
-import { session } from "./session.ts"
-import { tool } from "./tool.ts"
-import { tree } from "./tree.ts"
-import { worker } from "./worker.ts"
+import { run } from "./run.ts"
 
-const espalier = root.pipe(Command.withSubcommands([serve, session, tool, worker, events, pool, tree, agents]))
-
-/** Help is printed when it is asked for; for a mistake one sentence is enough. */
-const presenter: CliOutput.Presenter = {
-  present: (event) => (event._tag === "InvalidInvocation" ? Effect.void : CliOutput.defaultPresenter.present(event))
-}
-
-const args = process.argv.slice(2)
-const isJson = args.includes("--json")
-
-// The reader of a pipe may leave before all is written: there is nobody left to tell.
-process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : 1))
-
-const program = Command.runWith(espalier, { version })(args).pipe(
-  Effect.provide([NodeServices.layer, CliOutput.layerPresenter(presenter), Layer.succeed(Logger.LogToStderr, true)])
-)
-
-NodeRuntime.runMain(program, {
-  disableErrorReporting: true,
-  teardown: (exit, onExit) => {
-    const { error, status } = Failure.ofExit(exit)
-    if (error !== undefined) process.stderr.write(`${Failure.render(error, isJson)}\n`)
-    // Waits until all that was printed has been handed over.
-    process.stdout.write("", () => {
-      process.exitCode = status
-      onExit(status)
-    })
-  }
-})
+run(process.argv.slice(2))
