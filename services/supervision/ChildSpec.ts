@@ -13,8 +13,9 @@ export type Shutdown = Duration.Input | "brutal_kill" | "infinity"
 export type ChildType = "worker" | "supervisor"
 
 /**
- * A child that has initialised: its body. The child lives as long as the body runs: success is a normal exit, a
- * failure or defect is a crash.
+ * A child that has initialised: its body. The child lives as long as the body runs: success is a normal exit (success
+ * with `ExitReason`'s `Shutdown` is that of a wanted stop, as a supervisor's own end is), a failure or defect is a
+ * crash, and so is an interruption that its supervisor did not ask for.
  */
 export type Body = Effect.Effect<unknown, unknown>
 
@@ -54,6 +55,11 @@ export interface SupervisorSpec extends SupervisorFlags {
   readonly id: string
   /** Started in order, stopped in reverse. */
   readonly children: ReadonlyArray<ChildSpec>
+  /**
+   * For a nested supervisor: children added at run time come back when it is itself started again. OTP forgets them,
+   * which is the default.
+   */
+  readonly keepAdded?: boolean | undefined
 }
 
 /** A supervisor of children that come and go, all alike in nature (OTP's `simple_one_for_one`; Elixir's `DynamicSupervisor`). */

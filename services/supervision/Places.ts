@@ -11,13 +11,19 @@ export class Root extends Context.Service<Root, SupervisorRef>()("espalier/super
 /** Journal, event bus, registry: rest_for_one, for each stands on those before it. */
 export class Foundation extends Context.Service<Foundation, SupervisorRef>()("espalier/supervision/Foundation") {}
 
-/** Session manager, sessions, monitor. */
+/** Sessions, session manager, monitor. */
 export class Coordinators extends Context.Service<Coordinators, SupervisorRef>()("espalier/supervision/Coordinators") {}
 
 /** Pool, tool executors, exports, maintenance. */
 export class Workers extends Context.Service<Workers, SupervisorRef>()("espalier/supervision/Workers") {}
 
-/** Running workers, below `Workers`: dynamic, temporary. */
+/** Below Coordinators: one child per live session. Each may crash 3 times in 5 seconds; the fourth ends it alone. */
+export class Sessions extends Context.Service<Sessions, SupervisorRef>()("espalier/supervision/Sessions") {}
+
+/** Below Workers: tools that run for long, such as language servers. Temporary children. */
 export class ToolExecutors extends Context.Service<ToolExecutors, SupervisorRef>()(
   "espalier/supervision/ToolExecutors"
 ) {}
+
+/** Below Workers: exports under way. Temporary children. */
+export class Exports extends Context.Service<Exports, SupervisorRef>()("espalier/supervision/Exports") {}

@@ -17,11 +17,16 @@ export type ExitReason = typeof ExitReason.Type
 const child = { path: Schema.String }
 export const SupervisionEvent = Schema.TaggedUnion({
   ChildStarted: child,
+  /** It ended by itself. */
   ChildExited: { ...child, reason: ExitReason },
   /** `attempt` counts the restarts in the current window. `delay` in milliseconds. */
   ChildRestarted: { ...child, attempt: Schema.Int, delay: Schema.Int },
-  ChildTerminated: child,
-  /** More restarts than its intensity allows: the supervisor has stopped its children and itself. */
+  /** Its supervisor stopped it: `Shutdown`, unless it had to be given up (`Killed`) or broke on its way out (`Failed`). */
+  ChildTerminated: { ...child, reason: ExitReason },
+  /**
+   * More restarts than its intensity allows: the supervisor at `path` stops its children and itself. Where restarts
+   * are counted per child, `path` is that child, and it alone stays down.
+   */
   SupervisorGaveUp: { ...child, restarts: Schema.Int }
 })
 export type SupervisionEvent = typeof SupervisionEvent.Type

@@ -68,7 +68,10 @@ export interface SupervisorRef {
   readonly startChild: (
     spec: ChildSpec
   ) => Effect.Effect<void, ChildStartFailed | ChildExists | MaxChildren | SupervisorStopped>
-  /** Starts a nested supervisor as a child of this one; its give-up is a crash of that child. */
+  /**
+   * Starts a nested supervisor as a child of this one. When it gives up it ends with `shutdown`: started again if
+   * permanent, which counts here, and left down if transient or temporary. The answer stays good over its restarts.
+   */
   readonly startSupervisor: (
     spec: SupervisorSpec,
     options?: Pick<ChildSpec, "restart" | "shutdown" | "significant">

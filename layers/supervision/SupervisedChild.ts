@@ -1,0 +1,159 @@
+/**
+ * One child of a supervisor through all its incarnations: its fiber, its state, and the end of both.
+ *
+ * A child initialises and runs in one fiber with a scope of its own, so its end is the end of its finalizers too. The
+ * fiber is detached: what ties it to the tree is this record, which its supervisor holds until the fiber has ended or
+ * has been given up.
+ */
+import { Cause, Duration, Effect, Exit, type Fiber, Predicate } from "effect"
+import type { ChildSpec, Shutdown } from "../../services/supervision/ChildSpec.ts"
+import type { Member, RestartHistory } from "../../services/supervision/planRestart.ts"
+import { ExitReason } from "../../services/supervision/SupervisionEvent.ts"
+import type { ChildStartFailed } from "../../services/supervision/Supervisor.ts"
+import type { ChildState, TreeNode } from "../../services/supervision/SupervisionTree.ts"
+
+/** The supervisor's side: told at once, in the fiber in which it happened. */
+export interface Owner {
+  readonly now: () => number
+  /** How many children have a fiber. */
+  active: number
+  /** The child has initialised. */
+  readonly ready: (child: SupervisedChild) => void
+  /** The child's fiber has ended, or its shutdown time is over. */
+  readonly ended: (child: SupervisedChild) => void
+}
+
+const none: RestartHistory = []
+export const normal = ExitReason.cases.Normal.make({})
+export const shutdown = ExitReason.cases.Shutdown.make({})
+const killed = ExitReason.cases.Killed.make({})
+
+export const shutdownOf = (spec: ChildSpec): Shutdown =>
+  spec.shutdown ?? (spec.type === "supervisor" ? "infinity" : "5 seconds")
+
+export class SupervisedChild {
+  state: ChildState = "stopped"
+  /** Present as long as the fiber is ours to wait for. */
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** How the last incarnation ended; absent while one runs, and when it was given up. */
+  exit: Exit.Exit<unknown, unknown> | undefined
+  /** Which incarnation this is: what an earlier one still says is not heard. */
+  incarnation = 0
+  /** When it was last started. */
+  since = 0
+  restarts: RestartHistory = none
+  /** Wakes whoever waits for its start or its stop to be over. */
+  waiter: (() => void) | undefined
+  /** The call that asked for its first start, until that is answered. */
+  request: { readonly answer: (answer: Effect.Effect<void, ChildStartFailed>) => void } | undefined
+  private watchdog: Fiber.Fiber<unknown, unknown> | undefined
+
+  readonly spec: ChildSpec
+  /** For a nested supervisor: what the tree shows below it. */
+  readonly subtree: Effect.Effect<TreeNode> | undefined
+  private readonly owner: Owner
+
+  constructor(spec: ChildSpec, subtree: Effect.Effect<TreeNode> | undefined, owner: Owner) {
+    this.spec = spec
+    this.subtree = subtree
+    this.owner = owner
+  }
+
+  get member(): Member {
+    return {
+      id: this.spec.id,
+      restart: this.spec.restart ?? "permanent",
+      significant: this.spec.significant === true,
+      isAlive: this.fiber !== undefined || this.state === "restarting"
+    }
+  }
+
+  /** Starts it; returns when it has initialised, has failed to, or has come to its first wait. */
+  readonly launch = (state: "starting" | "restarting"): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const incarnation = ++this.incarnation
+      this.state = state
+      this.exit = undefined
+      this.since = this.owner.now()
+      return Effect.map(
+        Effect.forkDetach(
+          Effect.scoped(
+            Effect.flatMap(this.spec.start, (body) => (this.initialised(incarnation) ? body : Effect.interrupt))
+          ),
+          { startImmediately: true }
+        ),
+        (fiber) => {
+          this.fiber = fiber
+          this.owner.active++
+          fiber.addObserver((exit) => this.over(incarnation, exit))
+        }
+      )
+    })
+
+  /** Asks it to stop. When its time is over it is given up; `brutal_kill` leaves it no time. */
+  readonly halt: Effect.Effect<void> = Effect.suspend(() => {
+    const fiber = this.fiber
+    if (fiber === undefined) return Effect.void
+    if (this.state === "stopping") return Effect.void
+    this.state = "stopping"
+    const patience = shutdownOf(this.spec)
+    const incarnation = this.incarnation
+    fiber.interruptUnsafe()
+    if (this.fiber === undefined || patience === "infinity") return Effect.void
+    if (patience === "brutal_kill") {
+      this.over(incarnation, undefined)
+      return Effect.void
+    }
+    return Effect.map(
+      Effect.forkDetach(
+        Effect.andThen(
+          Effect.sleep(Duration.fromInputUnsafe(patience)),
+          Effect.sync(() => this.over(incarnation, undefined))
+        ),
+        { startImmediately: true }
+      ),
+      (watchdog) => {
+        if (this.fiber === undefined) watchdog.interruptUnsafe()
+        else this.watchdog = watchdog
+      }
+    )
+  })
+
+  /** How its last incarnation ended. */
+  get reason(): ExitReason {
+    const exit = this.exit
+    if (exit === undefined) return killed
+    if (Exit.isSuccess(exit)) {
+      return this.state === "stopping" || Predicate.isTagged(exit.value, "Shutdown") ? shutdown : normal
+    }
+    // A failure in its own words is a failure even when the child was on its way out: a finalizer broke.
+    if (this.state === "stopping" && Cause.hasInterruptsOnly(exit.cause)) return shutdown
+    return ExitReason.cases.Failed.make({ message: messageOf(exit.cause) })
+  }
+
+  private initialised(incarnation: number): boolean {
+    if (incarnation !== this.incarnation) return false
+    if (this.state === "starting" || this.state === "restarting") {
+      this.state = "running"
+      this.owner.ready(this)
+    }
+    return true
+  }
+
+  private over(incarnation: number, exit: Exit.Exit<unknown, unknown> | undefined): void {
+    if (incarnation !== this.incarnation || this.fiber === undefined) return
+    this.fiber = undefined
+    this.owner.active--
+    this.exit = exit
+    if (exit !== undefined && this.watchdog !== undefined) this.watchdog.interruptUnsafe()
+    this.watchdog = undefined
+    this.owner.ended(this)
+  }
+}
+
+/** One sentence for events; logs get the whole cause. */
+export const messageOf = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  const message = error instanceof Error ? error.message || error.name : String(error)
+  return message.length > 500 ? `${message.slice(0, 500)}…` : message
+}

@@ -1,0 +1,226 @@
+/**
+ * Behaviour of a supervisor whose children stand in an order: started in it, stopped against it, restarted by
+ * strategy. One thing is done at a time, and the next only when it is over, as in OTP.
+ */
+import { Effect, Exit } from "effect"
+import type { Strategy, SupervisorFlags } from "../../services/supervision/ChildSpec.ts"
+import {
+  type Limits,
+  type Plan,
+  planExit,
+  planRestart,
+  recentRestarts,
+  type RestartHistory
+} from "../../services/supervision/planRestart.ts"
+import { SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
+import { ChildExists, ChildNotFound, ChildRunning, ChildStartFailed } from "../../services/supervision/Supervisor.ts"
+import * as reports from "./reports.ts"
+import type { SupervisedChild } from "./SupervisedChild.ts"
+import type { Behaviour, Entry, Request, SupervisorCore } from "./SupervisorCore.ts"
+
+const events = SupervisionEvent.cases
+
+/** The next change of a child's state. */
+const changed = (child: SupervisedChild): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (child.fiber === undefined || child.state === "running") return resume(Effect.void)
+    child.waiter = () => resume(Effect.void)
+    return Effect.sync(() => {
+      child.waiter = undefined
+    })
+  })
+
+export interface Flags extends Limits {
+  readonly strategy: Strategy
+  readonly autoShutdown: NonNullable<SupervisorFlags["autoShutdown"]>
+}
+
+export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<Entry>) => {
+  const { children, inbox } = core
+  let history: RestartHistory = []
+
+  const members = () => Array.from(children.values(), (child) => child.member)
+  const notify = (child: SupervisedChild) => {
+    const waiter = child.waiter
+    child.waiter = undefined
+    waiter?.()
+  }
+
+  core.ready = notify
+  core.ended = (child) => {
+    if (child.waiter !== undefined) return notify(child)
+    if (child.state !== "running") return
+    const { incarnation } = child
+    inbox.push({
+      run: () => (child.incarnation === incarnation && child.state === "running" ? exited(child) : undefined)
+    })
+  }
+
+  /** Starts a child and waits until it has initialised; true when it has. */
+  const launch = (child: SupervisedChild, state: "starting" | "restarting") =>
+    Effect.gen(function* () {
+      yield* child.launch(state)
+      while (child.state !== "running" && child.fiber !== undefined) yield* changed(child)
+      return child.state === "running"
+    })
+
+  const stop = (child: SupervisedChild) =>
+    Effect.gen(function* () {
+      const wasAlive = child.fiber !== undefined
+      yield* child.halt
+      while (child.fiber !== undefined) yield* changed(child)
+      if (wasAlive) {
+        const { reason } = child
+        core.emit(() => events.ChildTerminated.make({ path: core.pathOf(child), reason }))
+        const report = reports.stopped(core.pathOf(child), child, reason)
+        if (report !== undefined) yield* report
+      } else if (child.state === "running") {
+        // It ended by itself while the supervisor was busy, and nobody has looked at it yet.
+        yield* ownEnd(child)
+      }
+      child.state = "stopped"
+    })
+
+  const ownEnd = (child: SupervisedChild): Effect.Effect<void> => {
+    const { reason } = child
+    core.emit(() => events.ChildExited.make({ path: core.pathOf(child), reason }))
+    return reason._tag === "Failed" ? reports.crashed(core.pathOf(child), child) : Effect.void
+  }
+
+  const exited = (child: SupervisedChild) =>
+    Effect.gen(function* () {
+      const { member, reason } = child
+      yield* ownEnd(child)
+      child.state = "stopped"
+      yield* obey(child, planExit(member, reason, members(), flags, history, core.now()))
+    })
+
+  const retry = (child: SupervisedChild) => {
+    const { incarnation } = child
+    inbox.push({
+      run: () =>
+        child.incarnation === incarnation && child.state === "restarting" && children.get(child.spec.id) === child
+          ? obey(child, planRestart(child.spec, members(), flags.strategy, flags, history, core.now()))
+          : undefined
+    })
+  }
+
+  const obey = (child: SupervisedChild, plan: Plan): Effect.Effect<void> => {
+    if (plan._tag === "Restart") {
+      history = plan.history
+      return restart(plan)
+    }
+    if (plan._tag === "Leave") {
+      if (plan.forget) core.remove(child)
+      return plan.shutDown ? core.end(behaviour) : Effect.void
+    }
+    child.state = "stopped"
+    core.emit(() => events.SupervisorGaveUp.make({ path: core.path, restarts: plan.restarts }))
+    return Effect.andThen(reports.gaveUp(core.path, plan.restarts, child), core.end(behaviour))
+  }
+
+  const restart = (plan: Extract<Plan, { readonly _tag: "Restart" }>) =>
+    Effect.gen(function* () {
+      for (const id of plan.stop) {
+        const child = children.get(id)
+        if (child === undefined) continue
+        yield* stop(child)
+        if (child.spec.restart === "temporary") core.remove(child)
+      }
+      for (const id of plan.start) {
+        const child = children.get(id)
+        if (child === undefined) continue
+        const now = core.now()
+        child.restarts = [...recentRestarts(child.restarts, now, flags.period), now]
+        if (yield* launch(child, "restarting")) {
+          core.emit(() =>
+            events.ChildRestarted.make({ path: core.pathOf(child), attempt: child.restarts.length, delay: 0 })
+          )
+          continue
+        }
+        yield* reports.startFailed(core.pathOf(child), child)
+        // What was asked meanwhile comes first: perhaps to stop this very child.
+        child.state = "restarting"
+        retry(child)
+        break
+      }
+    })
+
+  const begin = (entry: Entry, request?: Request<void, never>) =>
+    Effect.gen(function* () {
+      const child = core.add(entry)
+      if (request !== undefined) request.child = child
+      if (yield* launch(child, "starting")) {
+        core.emit(() => events.ChildStarted.make({ path: core.pathOf(child) }))
+        return Exit.void
+      }
+      core.remove(child)
+      return Exit.fail(new ChildStartFailed({ id: entry.spec.id, cause: reports.startCause(child) }))
+    })
+
+  const behaviour: Behaviour = {
+    initialise: Effect.gen(function* () {
+      for (const entry of first) {
+        if (children.has(entry.spec.id)) {
+          const cause = new ChildExists({ id: entry.spec.id, isRunning: true })
+          return Exit.fail(new ChildStartFailed({ id: entry.spec.id, cause }))
+        }
+        const exit = yield* begin(entry)
+        if (Exit.isFailure(exit)) return exit
+      }
+      return Exit.void
+    }),
+    stopAll: Effect.gen(function* () {
+      for (const child of Array.from(children.values()).toReversed()) yield* stop(child)
+    })
+  }
+
+  return {
+    behaviour,
+    startChild: (entry: Entry, request: Request<void, ChildStartFailed | ChildExists>) => {
+      const present = children.get(entry.spec.id)
+      if (present !== undefined) {
+        request.answer(Effect.fail(new ChildExists({ id: entry.spec.id, isRunning: present.fiber !== undefined })))
+        return undefined
+      }
+      return Effect.map(begin(entry, request), (exit) => request.answer(exit))
+    },
+    terminateChild: (id: string, request: Request<void, ChildNotFound>) => {
+      const child = children.get(id)
+      if (child === undefined) {
+        request.answer(Effect.fail(new ChildNotFound({ id })))
+        return undefined
+      }
+      return Effect.map(stop(child), () => {
+        if (child.spec.restart === "temporary") core.remove(child)
+        request.answer(Effect.void)
+      })
+    },
+    restartChild: (id: string, request: Request<void, ChildNotFound | ChildRunning | ChildStartFailed>) => {
+      const child = children.get(id)
+      if (child === undefined || child.state !== "stopped") {
+        request.answer(Effect.fail(child === undefined ? new ChildNotFound({ id }) : new ChildRunning({ id })))
+        return undefined
+      }
+      request.child = child
+      return Effect.map(launch(child, "starting"), (isRunning) => {
+        if (isRunning) {
+          core.emit(() => events.ChildStarted.make({ path: core.pathOf(child) }))
+          return request.answer(Effect.void)
+        }
+        child.state = "stopped"
+        request.answer(Effect.fail(new ChildStartFailed({ id, cause: reports.startCause(child) })))
+      })
+    },
+    deleteChild: (id: string, request: Request<void, ChildNotFound | ChildRunning>) => {
+      const child = children.get(id)
+      if (child === undefined || child.state !== "stopped") {
+        request.answer(Effect.fail(child === undefined ? new ChildNotFound({ id }) : new ChildRunning({ id })))
+        return undefined
+      }
+      core.remove(child)
+      request.answer(Effect.void)
+      return undefined
+    }
+  }
+}
