@@ -29,8 +29,7 @@ export const post = <A>(inbox: Inbox<A>, item: A): boolean => {
   return true
 }
 
-export const offer = <A>(inbox: Inbox<A>, item: A): boolean =>
-  inbox.items.length < CAPACITY && post(inbox, item)
+export const offer = <A>(inbox: Inbox<A>, item: A): boolean => inbox.items.length < CAPACITY && post(inbox, item)
 
 const drain = <A>(inbox: Inbox<A>): Array<A> => {
   const { items } = inbox

@@ -23,7 +23,10 @@ export type Item =
     }
   /** Answered with the state that all before it have left. */
   | { readonly _tag: "Look"; readonly reply: Reply<SessionState, Refusal | StorageError | SessionInterrupted> }
-  | { readonly _tag: "CancelTurn"; readonly reply: Reply<void, SessionHasEnded | NoTurn | StorageError | SessionInterrupted> }
+  | {
+      readonly _tag: "CancelTurn"
+      readonly reply: Reply<void, SessionHasEnded | NoTurn | StorageError | SessionInterrupted>
+    }
   | { readonly _tag: "Stop"; readonly reason: string; readonly reply: Reply<void, StorageError | SessionInterrupted> }
 
 /** How one who waits for an end is told of it. */

@@ -17,7 +17,12 @@ import { Command } from "../../services/session/decide.ts"
 import { recall } from "../../services/session/RecentMessages.ts"
 import type { Message } from "../../services/session/Session.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
-import { generateCallId, generateMessageId, generateSessionId, type SessionId } from "../../services/session/SessionId.ts"
+import {
+  generateCallId,
+  generateMessageId,
+  generateSessionId,
+  type SessionId
+} from "../../services/session/SessionId.ts"
 import {
   type Acknowledgement,
   SessionInterrupted,
@@ -70,7 +75,10 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
         id: childId,
         start: Effect.as(
           supply.reconcile,
-          Effect.all([LiveSession.persist(recoverOpen(journal, supply.reach)), supply.keep], { concurrency: 2, discard: true })
+          Effect.all([LiveSession.persist(recoverOpen(journal, supply.reach)), supply.keep], {
+            concurrency: 2,
+            discard: true
+          })
         )
       })
     ),
@@ -179,9 +187,10 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
       Effect.flatMap(messageId === undefined ? generateMessageId : Effect.succeed(messageId), (messageId) =>
         Effect.flatMap(supply.reach(sessionId), (session) =>
           LiveSession.decide(session, Command.Send({ messageId, text })).pipe(
-            Effect.map(
-              (state): Acknowledgement => ({ messageId, sequence: recall(state.recent, messageId) ?? state.sequence })
-            ),
+            Effect.map((state): Acknowledgement => ({
+              messageId,
+              sequence: recall(state.recent, messageId) ?? state.sequence
+            })),
             Effect.catchTag("TurnOver", Effect.die)
           )
         )

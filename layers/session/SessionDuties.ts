@@ -138,9 +138,7 @@ export const make = ({ bus, journal, model, pool, tools }: Services) => {
     const again = Effect.gen(function* (): Effect.fn.Return<ToolOutcome, unknown> {
       const tool = yield* Effect.result(tools.get(call.tool))
       const asked = yield* persist(eventAt(journal, life.live.id, call.sequence))
-      return Result.isSuccess(tool) &&
-        tool.success.annotations.idempotent &&
-        asked?.event._tag === "ToolCallRequested"
+      return Result.isSuccess(tool) && tool.success.annotations.idempotent && asked?.event._tag === "ToolCallRequested"
         ? yield* ToolRunner.run(life.live.id, tool.success, asked.event.args)
         : { _tag: "ToolInterrupted" }
     })
@@ -154,9 +152,7 @@ export const make = ({ bus, journal, model, pool, tools }: Services) => {
         workerId === undefined
           ? Effect.void
           : persist(
-              pool
-                .cancel(workerId, reason)
-                .pipe(Effect.catchTag(["WorkerNotFound", "WorkerEnded"], () => Effect.void))
+              pool.cancel(workerId, reason).pipe(Effect.catchTag(["WorkerNotFound", "WorkerEnded"], () => Effect.void))
             ),
       { concurrency: 8, discard: true }
     )

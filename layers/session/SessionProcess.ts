@@ -16,7 +16,16 @@ import { NoTurn, SessionHasEnded } from "../../services/session/SessionManager.t
 import { fold, type SessionState } from "../../services/session/SessionState.ts"
 import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import * as Inbox from "./Inbox.ts"
-import { type Ending, giveBack, interrupted, type Item, type Life, type LiveSession, look, topicOf } from "./LiveSession.ts"
+import {
+  type Ending,
+  giveBack,
+  interrupted,
+  type Item,
+  type Life,
+  type LiveSession,
+  look,
+  topicOf
+} from "./LiveSession.ts"
 import type * as SessionDuties from "./SessionDuties.ts"
 import { appendOf, load } from "./SessionStore.ts"
 
@@ -96,9 +105,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     }
     if (state.turn === undefined && state.waiting.length > 0 && live.stopping === undefined) {
       const isStopping = items.some(({ _tag }) => _tag === "Stop")
-      const next = isStopping
-        ? undefined
-        : decide(state, { _tag: "StartTurn", turnId: yield* generateTurnId })
+      const next = isStopping ? undefined : decide(state, { _tag: "StartTurn", turnId: yield* generateTurnId })
       if (next !== undefined && Result.isSuccess(next)) evolve(next.success)
     }
     return { state, events, accepted, refused, endings }
@@ -179,7 +186,8 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
         live.inFlight = []
         for (const answer of refused) answer()
         for (const item of accepted) item.reply(Effect.fail(written.failure))
-        for (const item of items) if (item._tag === "CancelTurn" || item._tag === "Stop") item.reply(Effect.fail(written.failure))
+        for (const item of items)
+          if (item._tag === "CancelTurn" || item._tag === "Stop") item.reply(Effect.fail(written.failure))
         return yield* giveBack(items.flatMap(admissionsOf))
       }
       const wasBusy = live.state.turn !== undefined
@@ -198,13 +206,13 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     for (const answer of refused) answer()
     for (const item of accepted) item.reply(Effect.succeed(live.state))
     for (const begin of endings) yield* begin()
-    if (refused.length > 0) yield* giveBack(items.filter((item) => item._tag === "Decide" && !accepted.includes(item)).flatMap(admissionsOf))
+    if (refused.length > 0)
+      yield* giveBack(items.filter((item) => item._tag === "Decide" && !accepted.includes(item)).flatMap(admissionsOf))
   })
 
   const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0 })
 
-  const mark = (live: LiveSession, status: "busy" | "idle") =>
-    Effect.ignore(registry.update(keyOf(live), { status }))
+  const mark = (live: LiveSession, status: "busy" | "idle") => Effect.ignore(registry.update(keyOf(live), { status }))
 
   /** Nobody waits for a fiber that is gone. */
   const goDown = (life: Life): Effect.Effect<void> =>
@@ -251,7 +259,10 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     }
     const inbox = Inbox.make<Item>()
     const life: Life = { live, inbox, scope }
-    yield* registry.register({ key: keyOf(live), metadata: { agentType: live.state.agentType, ...live.state.metadata } })
+    yield* registry.register({
+      key: keyOf(live),
+      metadata: { agentType: live.state.agentType, ...live.state.metadata }
+    })
     live.inbox = inbox
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)

@@ -10,7 +10,12 @@ import * as Topic from "../../services/events/Topic.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
-import { SessionHasEnded, SessionInterrupted, SessionNotFound, TooManySessions } from "../../services/session/SessionManager.ts"
+import {
+  SessionHasEnded,
+  SessionInterrupted,
+  SessionNotFound,
+  TooManySessions
+} from "../../services/session/SessionManager.ts"
 import { fold, type SessionState } from "../../services/session/SessionState.ts"
 import type { SupervisorRef } from "../../services/supervision/Supervisor.ts"
 import * as LiveSession from "./LiveSession.ts"

@@ -117,7 +117,8 @@ const askModel = Effect.fnUntraced(function* (around: Surroundings, host: Host, 
           if (part.type === "text-delta") delta += part.delta
           else if (part.type === "tool-call") calls.push({ name: part.name, params: part.params })
           else if (part.type === "finish") reason = part.reason
-          else if (part.type === "error") return Effect.fail(failure("model_failed", `the model broke off: ${messageOf(part.error)}`))
+          else if (part.type === "error")
+            return Effect.fail(failure("model_failed", `the model broke off: ${messageOf(part.error)}`))
         }
         text += delta
         if (text.length > MAX_ANSWER) {
@@ -128,7 +129,9 @@ const askModel = Effect.fnUntraced(function* (around: Surroundings, host: Host, 
       Effect.timeoutOrElse({
         duration: MODEL_LIMIT,
         orElse: () =>
-          Effect.fail(failure("model_timeout", `the model took more than ${MODEL_LIMIT} to answer; send the message again`))
+          Effect.fail(
+            failure("model_timeout", `the model took more than ${MODEL_LIMIT} to answer; send the message again`)
+          )
       })
     )
   const answer: Answer = { text, calls, reason }
@@ -146,7 +149,10 @@ const plan = Effect.fnUntraced(function* (
 ): Effect.fn.Return<PlannedCall> {
   const callId = yield* generateCallId
   const call = { callId, tool: name, args: isJson(params) ? params : null }
-  const refuse = (code: string, message: string): PlannedCall => ({ ...call, refused: ToolRunner.failed(code, message) })
+  const refuse = (code: string, message: string): PlannedCall => ({
+    ...call,
+    refused: ToolRunner.failed(code, message)
+  })
   if (index >= MAX_CALLS) return refuse("too_many_calls", `at most ${MAX_CALLS} tools may be called at once`)
   const found = yield* Effect.result(tools.get(name))
   if (Result.isFailure(found)) return refuse("tool_not_found", found.failure.message)
@@ -206,7 +212,9 @@ const cutOff = (reason: Answer["reason"]): Failure | undefined => {
 const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
   const leftovers = host.state().calls.filter(({ turnId }) => turnId === host.turn.id)
   // Registered before anything is waited for: workers may end meanwhile.
-  const elsewhere = leftovers.flatMap(({ callId, workerId }) => (workerId === undefined ? [] : [host.outcomeOf(callId)]))
+  const elsewhere = leftovers.flatMap(({ callId, workerId }) =>
+    workerId === undefined ? [] : [host.outcomeOf(callId)]
+  )
   for (const call of leftovers) if (call.workerId === undefined) yield* settleLeftover(around, host, call)
   for (const outcome of elsewhere) yield* outcome
   const entries = yield* persist(readConversation(around, host))

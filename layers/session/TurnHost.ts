@@ -7,7 +7,16 @@ import { type CallId, generateMessageId } from "../../services/session/SessionId
 import type { SessionInterrupted } from "../../services/session/SessionManager.ts"
 import type { CurrentTurn } from "../../services/session/SessionState.ts"
 import type { Admission, WorkerPool } from "../../services/worker/WorkerPool.ts"
-import { type Life, type LiveSession, outcomeOf, persist, report, type RunningTurn, submit, topicOf } from "./LiveSession.ts"
+import {
+  type Life,
+  type LiveSession,
+  outcomeOf,
+  persist,
+  report,
+  type RunningTurn,
+  submit,
+  topicOf
+} from "./LiveSession.ts"
 import * as ToolRunner from "./ToolRunner.ts"
 import type { Host, PlannedCall } from "./Turn.ts"
 

@@ -18,10 +18,7 @@ const patience = "14 seconds"
 const numbers: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTERM: 143 }
 
 /** Runs a program as this process's own, and hands its exit on. */
-export const run = <A, E>(
-  program: Effect.Effect<A, E, Signals>,
-  end: (exit: Exit.Exit<A, E>) => void
-): void => {
+export const run = <A, E>(program: Effect.Effect<A, E, Signals>, end: (exit: Exit.Exit<A, E>) => void): void => {
   const arrived = Deferred.makeUnsafe<void>()
   let isExpected = false
   let isEnding = false

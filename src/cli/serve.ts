@@ -1,6 +1,7 @@
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { root } from "./Root.ts"
+import { Signals } from "./Signals.ts"
 
 export const serve = Command.make(
   "serve",
@@ -13,7 +14,8 @@ export const serve = Command.make(
   ({ port }) =>
     Effect.gen(function* () {
       const { data } = yield* root
+      const signals = yield* Signals
       const { serve } = yield* Effect.promise(() => import("../server/serve.ts"))
-      yield* serve({ port: Option.getOrUndefined(port), dataDirectory: Option.getOrUndefined(data) })
+      yield* serve({ port: Option.getOrUndefined(port), dataDirectory: Option.getOrUndefined(data) }, signals.first)
     })
 ).pipe(Command.withDescription("Run a server in this terminal, until Ctrl-C"))

@@ -134,9 +134,14 @@ const cancel = Command.make("cancel", { sessionId }, ({ sessionId }) =>
 ).pipe(Command.withDescription("Cancel the running turn; messages that wait stay in line"))
 
 const update = Command.make("update", { sessionId, title, metadata }, ({ sessionId, ...change }) =>
-  Option.isNone(change.title) && Option.isNone(change.metadata)
-    ? Effect.fail(new UsageError({ message: "say what to change: --title TEXT or --label name=value" }))
-    : withClient((espalier) => Effect.flatMap(espalier.UpdateSession({ sessionId, ...given(change) }), printSession))
+  Effect.gen(function* () {
+    if (Option.isNone(change.title) && Option.isNone(change.metadata)) {
+      return yield* new UsageError({ message: "say what to change: --title TEXT or --label name=value" })
+    }
+    yield* withClient((espalier) =>
+      Effect.flatMap(espalier.UpdateSession({ sessionId, ...given(change) }), printSession)
+    )
+  })
 ).pipe(Command.withDescription("Change a session's title or labels"))
 
 const messageText = (message: Message): string => {

@@ -31,7 +31,10 @@ const fromConfig = Config.all({
 /** The user's own directory for the data of programs, as the platform has it. */
 const ownDirectory = UserDirectories.UserDirectories.use((directories) => directories.data("espalier")).pipe(
   Effect.provide(UserDirectories.layer),
-  Effect.mapError(({ message }) => new InvalidConfig({ detail: `there is no data directory (${message}); name one with ESPALIER_DATA` }))
+  Effect.mapError(
+    ({ message }) =>
+      new InvalidConfig({ detail: `there is no data directory (${message}); name one with ESPALIER_DATA` })
+  )
 )
 
 /** The settings there are, those given by hand before those of the environment. */

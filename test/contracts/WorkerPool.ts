@@ -130,7 +130,10 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
       yield* isAllAccountedFor(53)
       yield* eventually("three run", () => world.running === 3)
       for (let index = 0; index < 5_000; index++) yield* world.finish(`t${index}`)
-      yield* eventually("all done", () => world.published.filter(({ event }) => event._tag === "WorkerCompleted").length === 53)
+      yield* eventually(
+        "all done",
+        () => world.published.filter(({ event }) => event._tag === "WorkerCompleted").length === 53
+      )
       assert.strictEqual(world.mostRunning, 3)
       assert.isAtMost(mostQueued, 50)
       assert.strictEqual(new Set(world.starts).size, 53)
@@ -283,10 +286,7 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
         new WorkerEnded({ workerId: id, status: "completed" })
       )
       const unknown = WorkerId.make("wrk_unknown")
-      assert.deepStrictEqual(
-        yield* Effect.flip(pool.cancel(unknown, "?")),
-        new WorkerNotFound({ workerId: unknown })
-      )
+      assert.deepStrictEqual(yield* Effect.flip(pool.cancel(unknown, "?")), new WorkerNotFound({ workerId: unknown }))
       assert.deepStrictEqual(yield* Effect.flip(pool.get(unknown)), new WorkerNotFound({ workerId: unknown }))
     })
   )
@@ -302,7 +302,10 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
       const one = Effect.fnUntraced(function* (index: number) {
         const submit = pool.submit(world.task(`t${index}`, { session: `s${index % 7}` }))
         // Sixty callers for 53 places: some are refused now and then, and come again.
-        const id = yield* Effect.retry(Effect.tapError(submit, () => Effect.yieldNow), { times: 10_000 })
+        const id = yield* Effect.retry(
+          Effect.tapError(submit, () => Effect.yieldNow),
+          { times: 10_000 }
+        )
         ids.push(id)
         const dice = yield* Random.nextIntBetween(0, 6)
         for (let turn = 0; turn < dice * 3; turn++) yield* Effect.yieldNow
