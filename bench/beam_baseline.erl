@@ -1,7 +1,6 @@
 %% The baselines on BEAM, one scheduler: prints one `name value` line a figure. Times in microseconds, rates per second.
 -module(beam_baseline).
 -behaviour(gen_server).
--behaviour(supervisor).
 -export([main/0, start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 start_link() -> gen_server:start_link(?MODULE, child, []).
@@ -31,8 +30,8 @@ main() ->
     {ok, Server} = start_link(),
     print("call", best(5, 100000, fun() -> [gen_server:call(Server, get) || _ <- lists:seq(1, 100000)] end)),
     T = ets:new(t, [set, public, {read_concurrency, true}]),
-    [ets:insert(T, {I, self()}) || I <- lists:seq(1, 10000)],
-    print("lookup", best(5, 100000, fun() -> [ets:lookup(T, 5000) || _ <- lists:seq(1, 100000)] end)),
+    [ets:insert(T, {{<<"session">>, main, I}, self()}) || I <- lists:seq(1, 10000)],
+    print("lookup", best(5, 100000, fun() -> [ets:lookup(T, {<<"session">>, main, 5000}) || _ <- lists:seq(1, 100000)] end)),
     print("fanout_100", fanout(100, 2000)),
     print("fanout_1", fanout(1, 200000)),
     erlang:garbage_collect(),

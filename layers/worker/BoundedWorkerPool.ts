@@ -157,7 +157,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
       else yield* Deferred.succeed(entry.stop, reason)
     }
     const end = yield* Deferred.await(entry.ended)
-    if (end !== "WorkerCancelled") return yield* explain(workerId)
+    return end === "WorkerCancelled" ? undefined : yield* explain(workerId)
   })
 
   return WorkerPool.of({

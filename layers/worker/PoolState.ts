@@ -5,7 +5,7 @@
  * state belongs to the layer and not to the fibers that work on it: one of them may be killed at any instant and its
  * replacement finds everything where it was.
  */
-import { Clock, Deferred, Effect, Exit, Latch } from "effect"
+import { type Clock, Deferred, Effect, Exit, Latch } from "effect"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import type { Topic } from "../../services/events/Topic.ts"

@@ -1,6 +1,6 @@
 /** What every `WorkerPool` promises. Each test has a pool of its own. */
 import { assert, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Layer, Random, Scope } from "effect"
+import { type Duration, Effect, Exit, Fiber, Layer, Random, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Topic from "../../services/events/Topic.ts"
 import { type EventBus } from "../../services/events/EventBus.ts"
@@ -309,8 +309,10 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
         ids.push(id)
         const dice = yield* Random.nextIntBetween(0, 6)
         for (let turn = 0; turn < dice * 3; turn++) yield* Effect.yieldNow
-        if (dice >= 3) yield* world.finish(`t${index}`)
-        for (let turn = 0; dice >= 3 && turn < 100; turn++) yield* Effect.yieldNow
+        if (dice >= 3) {
+          yield* world.finish(`t${index}`)
+          for (let turn = 0; turn < 100; turn++) yield* Effect.yieldNow
+        }
         const outcome = yield* Effect.result(pool.cancel(id, "gone"))
         if (outcome._tag === "Success") cancels++
         else assert.strictEqual(outcome.failure._tag, "WorkerEnded")

@@ -52,7 +52,7 @@ const make = Effect.fnUntraced(function* (path: string) {
     )
 
   const run = Effect.fnUntraced(function* (spec: ChildSpec) {
-    if (isStopping) return yield* new SupervisorStopped({ id: path })
+    if (isStopping) yield* new SupervisorStopped({ id: path })
     const child: Child = { spec, isWanted: true, fiber: undefined, started: Deferred.makeUnsafe() }
     children.set(spec.id, child)
     child.fiber = yield* Effect.forkIn(live(child), all)
@@ -70,7 +70,7 @@ const make = Effect.fnUntraced(function* (path: string) {
     path,
     startChild: (spec) =>
       Effect.gen(function* () {
-        if (children.has(spec.id)) return yield* new ChildExists({ id: spec.id, isRunning: true })
+        if (children.has(spec.id)) yield* new ChildExists({ id: spec.id, isRunning: true })
         yield* run(spec)
       }),
     terminateChild: (id) =>

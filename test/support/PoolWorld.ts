@@ -7,8 +7,7 @@ import { Journal } from "../../services/journal/Journal.ts"
 import { StorageFull } from "../../services/journal/StorageError.ts"
 import { AgentExists, AgentNotFound, type Registration, Registry } from "../../services/registry/Registry.ts"
 import { CallId, SessionId } from "../../services/session/SessionId.ts"
-import type { Annotations, Tool, ToolCall } from "../../services/tools/Tool.ts"
-import { ToolFailure } from "../../services/tools/Tool.ts"
+import type { Annotations, Tool, ToolCall, ToolFailure } from "../../services/tools/Tool.ts"
 import { ToolNotFound, Tools } from "../../services/tools/Tools.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type { Task } from "../../services/worker/WorkerPool.ts"
@@ -52,7 +51,7 @@ export class World {
       check: () => Effect.succeed([]),
       run: (args) =>
         Effect.suspend(() => {
-          const task = String(args)
+          const task = typeof args === "string" ? args : JSON.stringify(args)
           this.starts.push(task)
           this.running++
           this.mostRunning = Math.max(this.mostRunning, this.running)
