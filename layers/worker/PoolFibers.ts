@@ -83,7 +83,12 @@ export const reclaimer = (state: PoolState, { journal }: WorkerRecords) => {
   const reclaim = (entry: Entry) =>
     journal.head(entry.topic).pipe(
       Effect.map((head) => (head === undefined ? state.reclaim(entry) : state.enqueue(entry))),
-      Effect.catch(() => Effect.sync(() => state.lease(entry)))
+      Effect.catchCause((cause) =>
+        Effect.andThen(
+          Effect.sync(() => state.lease(entry)),
+          Effect.logDebug(`whether ${entry.id} is durable cannot be told now`, cause)
+        )
+      )
     )
   return whenDue(
     state,

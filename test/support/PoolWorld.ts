@@ -1,5 +1,7 @@
 /** Everything around a worker pool, by hand: tools that do what a test says, and a record of all that happened. */
 import { Context, Deferred, Duration, Effect, Layer, type Schema } from "effect"
+import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
+import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import type { Recorded } from "../../services/events/RuntimeEvent.ts"
@@ -11,7 +13,6 @@ import type { Annotations, Tool, ToolCall, ToolFailure } from "../../services/to
 import { ToolNotFound, Tools } from "../../services/tools/Tools.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type { Task } from "../../services/worker/WorkerPool.ts"
-import * as FakePlaces from "./FakePlaces.ts"
 
 type Program = Effect.Effect<Schema.Json, ToolFailure, ToolCall>
 
@@ -182,8 +183,7 @@ export const layerDurable = Layer.provideMerge(
   Layer.sync(PoolWorld, () => new World())
 )
 
-/** What a process has of its own. */
-export const layerProcess = Layer.mergeAll(
+const surroundings = Layer.mergeAll(
   Layer.effect(
     Tools,
     PoolWorld.use((world) => Effect.succeed(world.toolsService))
@@ -195,6 +195,8 @@ export const layerProcess = Layer.mergeAll(
   Layer.effect(
     EventBus,
     PoolWorld.use((world) => Effect.succeed(world.busService))
-  ),
-  FakePlaces.layer
+  )
 )
+
+/** What a process has of its own. */
+export const layerProcess = Layer.provideMerge(Layer.provide(RuntimeTree.layer, FiberSupervisor.layer), surroundings)
