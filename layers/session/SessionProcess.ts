@@ -163,9 +163,6 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
         }
         return Effect.void
       }
-      case "SessionEnded":
-        for (const reply of live.stopping?.splice(0) ?? []) reply(Effect.void)
-        return Effect.void
       default:
         return Effect.void
     }
@@ -219,24 +216,23 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     Effect.suspend(() => {
       const { inbox, live } = life
       const left = [...live.inFlight, ...Inbox.close(inbox)]
-      live.inFlight = []
       const hasEnded = live.state.isEnded
-      live.status = hasEnded ? "gone" : "down"
-      for (const item of left) {
-        if (item._tag === "Stop") item.reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
-        else item.reply(Effect.fail(hasEnded ? ended(live) : interrupted(live)))
-      }
-      for (const reply of [...(live.stopping ?? []), ...(live.turn?.cancelling ?? [])]) {
-        reply(Effect.fail(interrupted(live)))
-      }
-      for (const outcome of live.outcomes?.values() ?? []) {
-        Deferred.doneUnsafe(outcome, Effect.fail(interrupted(live)))
-      }
+      const waiting = [...(live.stopping ?? []), ...(live.turn?.cancelling ?? [])]
+      const outcomes = Array.from(live.outcomes?.values() ?? [])
+      live.inFlight = []
       live.turn = undefined
       live.personal = undefined
       live.outcomes = undefined
       live.stopping = undefined
+      live.status = hasEnded ? "gone" : "down"
+      // An answer runs whoever waits for it at once, so everything has to be in its place by then.
       onDown(live)
+      for (const reply of waiting) reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
+      for (const outcome of outcomes) Deferred.doneUnsafe(outcome, Effect.fail(interrupted(live)))
+      for (const item of left) {
+        if (item._tag === "Stop") item.reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
+        else item.reply(Effect.fail(hasEnded ? ended(live) : interrupted(live)))
+      }
       return giveBack(left.flatMap(admissionsOf))
     })
 

@@ -172,6 +172,7 @@ export const make = (options: Options) => {
     Effect.suspend(() => {
       const found = live.get(id)
       if (found === undefined) return once(id, startStored(id))
+      if (found.state.isEnded) return Effect.fail(new SessionHasEnded({ sessionId: id }))
       return found.status === "running" ? Effect.succeed(found) : comeback(found)
     })
 
