@@ -18,6 +18,8 @@ import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
+import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
+import * as QueuedSupervisionEvents from "../../layers/supervision/QueuedSupervisionEvents.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as AnalyzeCodebase from "../../layers/tools/AnalyzeCodebase.ts"
 import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
@@ -32,7 +34,6 @@ import type { Processes } from "../../services/tools/Processes.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
-import * as SupervisionFeed from "./SupervisionFeed.ts"
 
 /** Why a runtime may not start. */
 export type StartError = StorageError | StorageNewer | DataDirectoryBusy
@@ -73,14 +74,17 @@ const rooms = (options: Options, scratch: string) => {
     Layer.provide(options.model ?? OfflineModel.layer),
     Layer.provide(ReapedProcesses.layer),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
-    Layer.provideMerge(SupervisionFeed.carry),
+    Layer.provideMerge(PublishedSupervisionEvents.layer),
     Layer.provideMerge(options.eventBus ?? PubSubEventBus.layer()),
     Layer.provide([NodeFileSystem.layer, NodePath.layer])
   )
 }
 
 /** The supervision tree that every part hangs on, and the feed of what happens in it. */
-const tree = RuntimeTree.layer.pipe(Layer.provide(FiberSupervisor.layer), Layer.provideMerge(SupervisionFeed.layer))
+const tree = RuntimeTree.layer.pipe(
+  Layer.provide(FiberSupervisor.layer),
+  Layer.provideMerge(QueuedSupervisionEvents.layer())
+)
 
 /** A runtime that keeps everything in a data directory of its own. */
 export const layer = ({ dataDirectory, ...options }: Options & { readonly dataDirectory: string }) =>

@@ -42,9 +42,12 @@ export const sessionManagerContract = (layer: Layer.Layer<Around, unknown>) => {
       Effect.gen(function* () {
         const manager = yield* SessionManager
         const sessionId = SessionId.make("ses_mine")
-        const both = yield* Effect.all([manager.start({ sessionId, title: "a" }), manager.start({ sessionId, title: "b" })], {
-          concurrency: 2
-        })
+        const both = yield* Effect.all(
+          [manager.start({ sessionId, title: "a" }), manager.start({ sessionId, title: "b" })],
+          {
+            concurrency: 2
+          }
+        )
         assert.deepStrictEqual(
           both.map(({ title }) => title),
           ["a", "a"]

@@ -54,9 +54,7 @@ const journal = Layer.effect(
         Effect.andThen(
           Effect.suspend(() => world.beforeAppend),
           Effect.suspend(() =>
-            world.isStorageAway
-              ? Effect.fail(new StorageUnavailable({ detail: "test" }))
-              : memory.append(appends)
+            world.isStorageAway ? Effect.fail(new StorageUnavailable({ detail: "test" })) : memory.append(appends)
           )
         )
     }
