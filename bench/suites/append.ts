@@ -38,9 +38,7 @@ const bare = (directory: string) =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
       const db = new DatabaseSync(`${directory}/bare.db`)
-      db.exec(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE events (id INTEGER PRIMARY KEY, body TEXT)"
-      )
+      db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE events (id INTEGER PRIMARY KEY, body TEXT)")
       return db
     }),
     (db) => {

@@ -34,13 +34,21 @@ export interface Ending {
   readonly error?: { readonly code: string; readonly message: string }
 }
 
+const sentenceOf = (error: CliError.NonShowHelpErrors): string => {
+  const sentence =
+    error._tag === "InvalidValue"
+      ? `${error.kind === "flag" ? `--${error.option}` : `<${error.option}>`} "${error.value}" cannot be used: ${error.expected.replace("Schema validation failed: ", "")}`
+      : error.message
+  return sentence.replaceAll(/\s+/g, " ").trim()
+}
+
 const fromError = (error: unknown): Ending => {
   if (CliError.isCliError(error)) {
     if (error._tag !== "ShowHelp") return fromError(new UsageError({ message: error.message }))
     const [first] = error.errors
     if (first === undefined) return { status: 0 }
     const help = `see "${error.commandPath.join(" ")} --help"`
-    return fromError(new UsageError({ message: `${first.message.replaceAll(/\s+/g, " ").trim()}; ${help}` }))
+    return fromError(new UsageError({ message: `${sentenceOf(first)}; ${help}` }))
   }
   const { code, exit } = codeOf(error)
   const own = Predicate.hasProperty(error, "code") && Predicate.isString(error.code) ? error.code : code

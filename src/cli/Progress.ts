@@ -19,12 +19,16 @@ const bar = (percent: number, cells: number): string => {
   )
 }
 
+/** Percent that make a new line in a pipe. */
+const step = 5
+
 /** `quiet` shows nothing: for `--json` in a pipe. */
 export const make = Effect.fnUntraced(function* (name: string, quiet: boolean) {
   const started = yield* Clock.currentTimeMillis
   const isBar = Terminal.isTerminal("stderr")
   let percent = 0
-  let stage = "starting"
+  let stage = ""
+  let said = 0
 
   const draw = Effect.flatMap(Clock.currentTimeMillis, (now) => {
     const text = `${String(Math.round(percent)).padStart(3)} %  ${Terminal.plain(stage)}  ${Terminal.duration(now - started)}`
@@ -41,10 +45,11 @@ export const make = Effect.fnUntraced(function* (name: string, quiet: boolean) {
   return {
     show: (nextPercent, nextStage) =>
       Effect.suspend(() => {
-        const isSame = nextPercent === percent && nextStage === stage
+        const isNews = nextStage !== stage || nextPercent >= said + step
         percent = nextPercent
         stage = nextStage
-        if (quiet || (isSame && !isBar)) return Effect.void
+        if (quiet || (!isNews && !isBar)) return Effect.void
+        said = percent
         return isBar ? draw : write(`${name}  ${String(Math.round(percent)).padStart(3)} %  ${Terminal.plain(stage)}\n`)
       }),
     end: (line) => (quiet ? Effect.void : write(`${isBar ? "\r\u001b[2K" : ""}${line}\n`))

@@ -8,10 +8,13 @@ import * as Terminal from "./Terminal.ts"
 
 const clock = new Intl.DateTimeFormat("sv-SE", { timeStyle: "medium" })
 
-/** The fields of an event that say something, in short. */
+/** The fields of an event, the long ones cut: all of them are in `--json`. */
 const fieldsOf = ({ _tag, ...fields }: { readonly _tag: string }): string =>
   Object.entries(fields)
-    .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`)
+    .map(([name, value]) => {
+      const text = typeof value === "string" ? value : JSON.stringify(value)
+      return `${name}=${Terminal.fit(Terminal.plain(text.slice(0, 1_000)), 120)}`
+    })
     .join("  ")
 
 const line = (delivery: Delivery): string => {
@@ -20,7 +23,7 @@ const line = (delivery: Delivery): string => {
   }
   const place = delivery._tag === "Event" ? String(delivery.sequence) : "·"
   const head = `${Terminal.dim(`${place.padStart(6)}  ${clock.format(delivery.at)}`)}  ${Terminal.bold(delivery.event._tag.padEnd(18))}`
-  const text = `${head}  ${Terminal.plain(fieldsOf(delivery.event))}`
+  const text = `${head}  ${fieldsOf(delivery.event)}`
   return Terminal.isTerminal("stdout")
     ? Terminal.fit(text, Terminal.width("stdout") + text.length - Terminal.columns(text))
     : text

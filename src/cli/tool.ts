@@ -92,6 +92,9 @@ const follow = Effect.fnUntraced(function* (espalier: Client.Operation, tool: st
     }),
     Stream.takeUntil((hasEnded) => hasEnded),
     Stream.runDrain,
+    Effect.tapErrorTag("ServerUnreachable", () =>
+      progress.end(`${tool} goes on when the server is back; see "espalier worker show ${workerId}"`)
+    ),
     Effect.onInterrupt(() =>
       espalier.CancelWorker({ workerId }).pipe(
         Effect.andThen(progress.end(`cancelled ${workerId}`)),
