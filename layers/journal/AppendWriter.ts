@@ -6,23 +6,25 @@
  * alone is kept from the others: a second writer is seen before anything is written, and a row that the store refuses
  * makes the transaction be repeated append by append.
  */
-import { Clock, Effect, Result } from "effect"
+import { Clock, Effect, Option, Result } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import type { Recorded } from "../../services/events/RuntimeEvent.ts"
 import type { Topic } from "../../services/events/Topic.ts"
 import { planAppend } from "../../services/journal/planAppend.ts"
 import { StorageUnavailable } from "../../services/journal/StorageError.ts"
 import type { WaitingAppend } from "./AppendQueue.ts"
+import { CHUNK } from "./migrations.ts"
 import { isAboutContent, isSyncFailure, toStorageError } from "./toStorageError.ts"
 
 interface KnownHead {
   readonly id: number
   readonly sequence: number
   readonly open: boolean
+  readonly tail: string
 }
 
 /** Streams whose heads are remembered; beyond, all are forgotten and looked up again. */
-const REMEMBERED = 100_000
+const REMEMBERED = 50_000
 
 /** Rows in one statement, at most: more gain nothing. Smaller ones are powers of two, so that few are prepared. */
 const ROWS = 32
@@ -39,12 +41,26 @@ const inserting = (into: string, columns: number, then = "") => {
   }
 }
 
-const HEAD = "streams (id, name, sequence, open, summary)"
-const ON_CONFLICT = " ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, summary = excluded.summary"
+/** Statements for all rows, whose values lie one after the other. */
+const inserts = (textFor: (rows: number) => string, values: ReadonlyArray<unknown>, columns: number) => {
+  const statements: Array<{ readonly text: string; readonly values: ReadonlyArray<unknown> }> = []
+  for (let index = 0; index < values.length;) {
+    const rows = rowsFor((values.length - index) / columns)
+    const end = index + rows * columns
+    statements.push({ text: textFor(rows), values: values.slice(index, end) })
+    index = end
+  }
+  return statements
+}
+
+const HEAD = "streams (id, name, sequence, open, tail, summary)"
+const ON_CONFLICT =
+  " ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, tail = excluded.tail, summary = excluded.summary"
 const insertEvents = inserting(`events ("offset", stream, sequence, at, event)`, 5)
-const insertHeads = inserting(HEAD, 5, `${ON_CONFLICT}, open = excluded.open`)
+const insertChunks = inserting("chunks (stream, number, offsets)", 3)
+const insertHeads = inserting(HEAD, 6, `${ON_CONFLICT}, open = excluded.open`)
 // Leaves `open` out, so that SQLite leaves the index on it alone.
-const updateHeads = inserting(HEAD, 5, ON_CONFLICT)
+const updateHeads = inserting(HEAD, 6, ON_CONFLICT)
 
 export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   const [last] = yield* sql.unsafe<{ readonly id: number | null; readonly offset: number | null }>(
@@ -63,25 +79,12 @@ export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
     const unknown = [...names]
     for (let index = 0; index < unknown.length;) {
       const some = unknown.slice(index, index + rowsFor(unknown.length - index))
-      const found = yield* sql.unsafe<{ name: Topic; id: number; sequence: number; open: number }>(
-        `SELECT name, id, sequence, open FROM streams WHERE name IN (${some.map(() => "?").join()})`,
+      const found = yield* sql.unsafe<{ name: Topic; id: number; sequence: number; open: number; tail: string }>(
+        `SELECT name, id, sequence, open, tail FROM streams WHERE name IN (${some.map(() => "?").join()})`,
         some
       )
-      for (const { id, name, open, sequence } of found) known.set(name, { id, sequence, open: open === 1 })
+      for (const { name, open, ...head } of found) known.set(name, { ...head, open: open === 1 })
       index += some.length
-    }
-  })
-
-  const insert = Effect.fnUntraced(function* (
-    statement: (rows: number) => string,
-    columns: number,
-    values: ReadonlyArray<unknown>
-  ) {
-    for (let index = 0; index < values.length;) {
-      const rows = rowsFor((values.length - index) / columns)
-      const end = index + rows * columns
-      yield* sql.unsafe(statement(rows), values.slice(index, end)).raw
-      index = end
     }
   })
 
@@ -90,9 +93,10 @@ export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
     yield* learn(batch)
     const heads = new Map<Topic, KnownHead & { readonly summary: string }>()
     const accepted: Array<readonly [WaitingAppend, ReadonlyArray<Recorded>]> = []
-    const events: Array<unknown> = []
+    const rows: Array<unknown> = []
+    const chunks: Array<unknown> = []
     const sequenceOf = (stream: Topic) => (heads.get(stream) ?? known.get(stream))?.sequence ?? 0
-    let id = lastId
+    let streamId = lastId
     let offset = lastOffset
     for (const waiting of batch) {
       const plan = planAppend(waiting.appends, sequenceOf, at)
@@ -100,11 +104,21 @@ export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
         waiting.answer(Effect.die(plan.failure))
         continue
       }
-      for (const { open, sequence, stream, summary } of plan.success.heads) {
-        heads.set(stream, { id: (heads.get(stream) ?? known.get(stream))?.id ?? ++id, sequence, open, summary })
-      }
-      for (const [index, { sequence, topic }] of plan.success.recorded.entries()) {
-        events.push(++offset, heads.get(topic)?.id, sequence, at, waiting.texts[index])
+      let next = 0
+      for (const { events, open, stream, summary } of waiting.appends) {
+        const head = heads.get(stream) ?? known.get(stream)
+        const id = head?.id ?? ++streamId
+        let sequence = head?.sequence ?? 0
+        let tail = head?.tail ?? ""
+        for (let left = events.length; left > 0; left--) {
+          rows.push(++offset, id, ++sequence, at, waiting.texts[next++])
+          tail = tail === "" ? `${offset}` : `${tail},${offset}`
+          if (sequence % CHUNK === 0) {
+            chunks.push(id, sequence / CHUNK - 1, tail)
+            tail = ""
+          }
+        }
+        heads.set(stream, { id, sequence, tail, open, summary })
       }
       accepted.push([waiting, plan.success.recorded])
     }
@@ -113,16 +127,29 @@ export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
     const changed: Array<unknown> = []
     const same: Array<unknown> = []
     for (const [stream, head] of heads) {
-      const rows = known.get(stream)?.open === head.open ? same : changed
-      rows.push(head.id, stream, head.sequence, head.open, head.summary)
+      const values = known.get(stream)?.open === head.open ? same : changed
+      values.push(head.id, stream, head.sequence, head.open, head.tail, head.summary)
     }
+    const statements = [
+      ...inserts(insertEvents, rows, 5),
+      ...inserts(insertChunks, chunks, 3),
+      ...inserts(insertHeads, changed, 6),
+      ...inserts(updateHeads, same, 6)
+    ]
     yield* sql.withTransaction(
-      insert(insertEvents, 5, events).pipe(
-        Effect.andThen(insert(insertHeads, 5, changed)),
-        Effect.andThen(insert(updateHeads, 5, same))
+      Effect.flatMap(Effect.serviceOption(sql.transactionService), (transaction) =>
+        Effect.forEach(
+          statements,
+          ({ text, values }) =>
+            // On the connection itself: a span for each statement would cost as much as the statement.
+            Option.isSome(transaction)
+              ? transaction.value[0].executeRaw(text, values)
+              : Effect.die(new Error("a transaction without a connection")),
+          { discard: true }
+        )
       )
     )
-    lastId = id
+    lastId = streamId
     lastOffset = offset
     for (const [stream, head] of heads) known.set(stream, head)
     for (const [waiting, recorded] of accepted) waiting.answer(Effect.succeed(recorded))

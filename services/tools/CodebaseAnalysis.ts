@@ -21,8 +21,8 @@ const refuse = (url: string): string | undefined => {
 }
 
 export const RepositoryUrl = Schema.NonEmptyString.check(
-  Schema.isMaxLength(2048),
-  Schema.makeFilter((url) => refuse(url))
+  Schema.makeFilter((url) => refuse(url)),
+  Schema.isMaxLength(2048)
 )
 
 export const AnalyzeCodebase = Schema.Struct({

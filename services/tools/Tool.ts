@@ -36,7 +36,6 @@ export interface Annotations {
   readonly hardCap: Duration.Duration
 }
 
-/** A tool as the runtime holds it: arguments and result in their encoded form, checked at the edge. */
 /** A tool as the runtime holds it: arguments and result are JSON, checked by the tool's own schemas. */
 export interface Tool {
   readonly name: string
@@ -64,7 +63,7 @@ export interface Options<Args, Result, R> {
 }
 
 const jsonSchemaOf = (schema: Schema.Top): Schema.JsonObject => {
-  const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema)
+  const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema, { onExcessProperty: "error" })
   return Schema.decodeUnknownSync(Schema.JsonObject)(
     Object.keys(definitions).length === 0 ? root : { ...root, $defs: definitions }
   )

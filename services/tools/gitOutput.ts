@@ -8,14 +8,15 @@ export const redact = (text: string): string =>
 
 const maxLine = 400
 
-/** Why git ended: its `fatal:` or `error:` line, or else the last it said. */
+/** Why git ended: its last `fatal:` and `error:` lines, or else the last it said. */
 export const lastLine = (stderr: string): string => {
   const lines = stderr
     .split(/[\r\n]+/)
     .map((line) => line.trim())
     .filter((line) => line !== "")
-  const telling = lines.findLast((line) => /^(fatal|error|remote: (error|fatal)):/i.test(line)) ?? lines.at(-1)
-  const text = redact(telling ?? "it ended without a word")
+  // Two, for the first of them often names the reason and the second what came of it.
+  const telling = lines.filter((line) => /^(fatal|error|remote: (error|fatal)):/i.test(line)).slice(-2)
+  const text = redact(telling.length > 0 ? telling.join("; ") : (lines.at(-1) ?? "it ended without a word"))
   return text.length > maxLine ? `${text.slice(0, maxLine)}…` : text
 }
 
