@@ -1,0 +1,4 @@
+/** The bundled entrypoint, `npm start`: the whole runtime on this machine, with no key and no other service. */
+import { run } from "./cli/run.ts"
+
+run(["serve", ...process.argv.slice(2)])
