@@ -37,9 +37,9 @@ const passages = (skipped: Findings["skipped"]): ReadonlyArray<string> => {
   }
   return Object.entries(reasons).flatMap(([key, reason]) => {
     const passed = skipped[key as keyof Findings["skipped"]]
-    if (count === 0) return []
-    const shown = examples.slice(0, 3).map(escape).join(", ")
-    return [`- ${count(count)} ${reason}${shown === "" ? "" : `: ${shown}${count > 3 ? ", …" : ""}`}`]
+    if (passed.count === 0) return []
+    const shown = passed.examples.slice(0, 3).map(escape).join(", ")
+    return [`- ${count(passed.count)} ${reason}${shown === "" ? "" : `: ${shown}${passed.count > 3 ? ", …" : ""}`}`]
   })
 }
 

@@ -1,4 +1,5 @@
 /** The Markdown report of what a session did. */
+import { DateTime } from "effect"
 import { count, escape, table, truncate } from "./markdown.ts"
 import type { Said } from "./sessionActivity.ts"
 import { limits, type SessionReport } from "./SessionReport.ts"
@@ -8,7 +9,7 @@ export interface Findings extends Omit<SessionReport, "report"> {
   readonly said: ReadonlyArray<Said>
 }
 
-const time = (at: number) => `${new Date(at).toISOString().slice(0, 19).replace("T", " ")} UTC`
+const time = (at: number) => `${DateTime.formatIso(DateTime.makeUnsafe(at)).slice(0, 19).replace("T", " ")} UTC`
 
 export const duration = (milliseconds: number): string => {
   if (milliseconds < 1_000) return `${milliseconds} ms`
