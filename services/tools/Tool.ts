@@ -75,8 +75,9 @@ const jsonSchemaOf = (schema: Schema.Top): Schema.JsonObject => {
  */
 export const make = Effect.fnUntraced(function* <Args, Result, R>(
   options: Options<Args, Result, R>
-): Effect.fn.Return<Tool, never, R> {
-  const context = yield* Effect.context<R>()
+): Effect.fn.Return<Tool, never, Exclude<R, ToolCall>> {
+  // Each run brings its own `ToolCall`; where `run` needs nothing else, `R` is inferred as that.
+  const context = (yield* Effect.context<Exclude<R, ToolCall>>()) as Context.Context<R>
   const args = Schema.toCodecJson(options.parameters)
   const decode = Schema.decodeUnknownEffect(args, { errors: "all", onExcessProperty: "error" })
   const encode = Schema.encodeEffect(Schema.toCodecJson(options.result))
