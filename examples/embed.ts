@@ -24,7 +24,9 @@ const program = Effect.gen(function* () {
   yield* sessions.send({ sessionId: session.id, text: "Hello?" })
   yield* events.subscribe({ topic: Topic.ofSession(session.id), from: 1 }).pipe(
     Stream.takeUntil((delivery) => delivery._tag === "Event" && delivery.event._tag === "TurnEnded"),
-    Stream.runForEach((delivery) => (delivery._tag === "Event" ? Console.log(delivery.sequence, delivery.event) : Effect.void))
+    Stream.runForEach((delivery) =>
+      delivery._tag === "Event" ? Console.log(delivery.sequence, delivery.event) : Effect.void
+    )
   )
 })
 

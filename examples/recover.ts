@@ -52,10 +52,12 @@ const program = Effect.gen(function* () {
     const lost = before.acknowledged.filter(({ messageId }) => !found.includes(messageId))
     yield* Console.log(`after the restart: ${found.length} messages, ${lost.length} lost`)
     if (!("workerId" in before.run)) return
-    const worker = yield* espalier.GetWorker({ workerId: before.run.workerId }).pipe(
-      Effect.repeat({ schedule: Schedule.spaced("200 millis"), until: ({ status }) => status === "completed" }),
-      Effect.timeout("2 minutes")
-    )
+    const worker = yield* espalier
+      .GetWorker({ workerId: before.run.workerId })
+      .pipe(
+        Effect.repeat({ schedule: Schedule.spaced("200 millis"), until: ({ status }) => status === "completed" }),
+        Effect.timeout("2 minutes")
+      )
     yield* Console.log(`the worker ${worker.status}, started ${worker.attempt} times`)
     if (lost.length > 0) return yield* Effect.die(new Error("acknowledged messages were lost"))
   }).pipe(Effect.provide(layer({ url: second.url })))

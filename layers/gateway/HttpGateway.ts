@@ -2,7 +2,7 @@
  * The gateway on one port: RPC over WebSockets at `/rpc/ws` and over HTTP at `/rpc`, a page that says what this is,
  * and `/health`. Stopping it refuses what is new, gives the answers that are owed and lets go of every connection.
  */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ByteSize, Effect, Layer, Predicate } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { RpcSerialization, RpcServer } from "effect/rpc"

@@ -1,5 +1,5 @@
 /** Runs the command line of this process: its arguments, its signals, its exit status. */
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Layer, Logger } from "effect"
 import { CliOutput, Command } from "effect/cli"
 import { version } from "../version.ts"

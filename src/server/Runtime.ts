@@ -3,7 +3,8 @@
  *
  * Every part can be replaced by a layer of one's own; the others find it by its contract.
  */
-import { NodeFileSystem, NodePath } from "@effect/platform-node"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
 import { type Duration, type Effect, Layer } from "effect"
 import type { LanguageModel } from "effect/ai"
 import { tmpdir } from "node:os"
@@ -22,6 +23,7 @@ import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedS
 import * as QueuedSupervisionEvents from "../../layers/supervision/QueuedSupervisionEvents.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as AnalyzeCodebase from "../../layers/tools/AnalyzeCodebase.ts"
+import * as ProcessLargeFile from "../../layers/tools/ProcessLargeFile.ts"
 import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
@@ -63,7 +65,7 @@ export interface Options extends Parts {
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = (options: Options, scratch: string) => {
-  const tools = ToolSet.layer([AnalyzeCodebase.make({ scratch }), ...(options.tools ?? [])])
+  const tools = ToolSet.layer([AnalyzeCodebase.make({ scratch }), ProcessLargeFile.make, ...(options.tools ?? [])])
   const pool =
     options.workerPool ??
     BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
