@@ -1,6 +1,7 @@
 /** Durable appends, acknowledged: power-loss safe, through the group commit. */
 import { DatabaseSync } from "node:sqlite"
 import { Effect, FileSystem, Layer } from "effect"
+import * as DataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
@@ -38,7 +39,9 @@ const bare = (directory: string) =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
       const db = new DatabaseSync(`${directory}/bare.db`)
-      db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE events (id INTEGER PRIMARY KEY, body TEXT)")
+      db.exec(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE events (id INTEGER PRIMARY KEY, body TEXT)"
+      )
       return db
     }),
     (db) => {
@@ -58,7 +61,8 @@ export const suite = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const directory = yield* fs.makeTempDirectoryScoped()
   const baseline = { name: "node:sqlite, row by row", value: yield* bare(directory) }
-  const layer = SqlJournal.layer({ directory }).pipe(
+  const layer = SqlJournal.layer.pipe(
+    Layer.provide(DataDirectory.layer(`${directory}/data`)),
     Layer.provide(RuntimeTree.layer),
     Layer.provide(FiberSupervisor.layer)
   )

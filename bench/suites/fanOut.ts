@@ -43,14 +43,19 @@ const deliver = (readers: number, batches: number, stalled: number) =>
         Effect.forkScoped(
           bus.subscribe(subscription).pipe(
             Stream.chunks,
-            Stream.takeUntil((chunk) => chunk.some((delivery) => "sequence" in delivery && delivery.sequence === wanted)),
+            Stream.takeUntil((chunk) =>
+              chunk.some((delivery) => "sequence" in delivery && delivery.sequence === wanted)
+            ),
             Stream.runDrain
           ),
           { startImmediately: true }
         )
       )
       yield* Effect.forEach(Array.from({ length: stalled }), () =>
-        Effect.forkScoped(Stream.runForEach(bus.subscribe(subscription), () => Effect.never), { startImmediately: true })
+        Effect.forkScoped(
+          Stream.runForEach(bus.subscribe(subscription), () => Effect.never),
+          { startImmediately: true }
+        )
       )
       yield* Effect.sleep("20 millis")
       for (let index = 0; index < batches; index++) {

@@ -113,9 +113,9 @@ const toWaiting = (appends: ReadonlyArray<Append>, answer: WaitingAppend["answer
   isGone: false
 })
 
-export const make = Effect.fnUntraced(function* (filename: string) {
+export const make = Effect.fnUntraced(function* (options: JournalFile.Options) {
   const foundation = yield* Foundation
-  const sql = yield* JournalFile.open(filename)
+  const sql = yield* JournalFile.open(options)
   const queue = new AppendQueue(WAITING)
   let isClosed = false
 
@@ -201,8 +201,11 @@ export const make = Effect.fnUntraced(function* (filename: string) {
   })
 })
 
+export const layerWith = (options?: Omit<JournalFile.Options, "filename">) =>
+  Layer.effect(
+    Journal,
+    Effect.flatMap(DataDirectory, ({ path }) => make({ ...options, filename: join(path, "journal.db") }))
+  ).pipe(Layer.provide(Reactivity.layer))
+
 /** The journal of the data directory. */
-export const layer = Layer.effect(
-  Journal,
-  Effect.flatMap(DataDirectory, ({ path }) => make(join(path, "journal.db")))
-).pipe(Layer.provide(Reactivity.layer))
+export const layer = layerWith()

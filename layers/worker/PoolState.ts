@@ -73,8 +73,6 @@ export class PoolState {
   failed = 0
   cancelled = 0
   refused = 0
-  /** The process is going: what is interrupted from here on goes on after the next start. */
-  isClosing = false
 
   /** Opened when there is something for the fiber that waits on it. */
   readonly toStart = Latch.makeUnsafe(false)
@@ -187,7 +185,6 @@ export class PoolState {
 
   /** Its child was interrupted from outside. It is next in line, unless its end is decided. */
   abandon(entry: Entry) {
-    if (this.isClosing) return
     const end = entry.decided ?? this.cancellation(entry)
     if (end === undefined) {
       entry.phase = "queued"
@@ -236,7 +233,6 @@ export class PoolState {
 
   /** Nobody will be told of any end any more. */
   close() {
-    this.isClosing = true
     for (const entry of [...this.live.values(), ...this.admitted.values()]) {
       Deferred.doneUnsafe(entry.ended, Effect.interrupt)
     }

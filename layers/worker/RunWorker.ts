@@ -32,9 +32,6 @@ export interface Surroundings {
 /** Longest result, in bytes of JSON: it is journaled and sent to whoever asks for it. */
 const maxResult = 512 * 1024
 
-/** Timers hold 31 bits of milliseconds. */
-const longestSleep = 86_400_000
-
 /** What of its progress is not journaled yet goes with the end. */
 const lastWords = (entry: Entry, end: End): Events => {
   const [first, ...rest] = entry.reports.take().map(progressEvent)
@@ -85,7 +82,7 @@ export const make = ({ grace, records, registry, state, tools }: Surroundings) =
       const now = state.now
       if (now >= cappedAt) return failed(Failures.hardCapExceeded(hardCap))
       if (now >= lastSign() + deadline) return failed(Failures.deadlineExceeded(deadline))
-      yield* Effect.sleep(Math.min(longestSleep, Math.min(cappedAt, lastSign() + deadline) - now))
+      yield* Effect.sleep(Math.min(cappedAt, lastSign() + deadline) - now)
     }
   })
 

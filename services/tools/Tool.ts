@@ -59,7 +59,7 @@ export interface Options<Args, Result, R> {
   readonly needsPermission?: boolean
   readonly deadline?: Duration.Input
   readonly hardCap?: Duration.Input
-  readonly run: (args: Args) => Effect.Effect<Result, ToolFailure, R | ToolCall>
+  readonly run: (args: Args) => Effect.Effect<Result, ToolFailure, R>
 }
 
 const jsonSchemaOf = (schema: Schema.Top): Schema.JsonObject => {
@@ -76,8 +76,7 @@ const jsonSchemaOf = (schema: Schema.Top): Schema.JsonObject => {
 export const make = Effect.fnUntraced(function* <Args, Result, R>(
   options: Options<Args, Result, R>
 ): Effect.fn.Return<Tool, never, Exclude<R, ToolCall>> {
-  // Each run brings its own `ToolCall`; where `run` needs nothing else, `R` is inferred as that.
-  const context = (yield* Effect.context<Exclude<R, ToolCall>>()) as Context.Context<R>
+  const context = yield* Effect.context<Exclude<R, ToolCall>>()
   const args = Schema.toCodecJson(options.parameters)
   const decode = Schema.decodeUnknownEffect(args, { errors: "all", onExcessProperty: "error" })
   const encode = Schema.encodeEffect(Schema.toCodecJson(options.result))
@@ -103,6 +102,7 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
         Effect.flatMap(options.run),
         Effect.flatMap((result) => Effect.orDie(encode(result))),
         Effect.provide(context)
-      )
+        // Of R without ToolCall, taken from R, remains ToolCall at most: the compiler cannot tell while R is open.
+      ) as Effect.Effect<Schema.Json, ToolFailure, ToolCall>
   }
 })

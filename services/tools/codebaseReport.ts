@@ -1,10 +1,9 @@
 /** The Markdown report of an analysis: what a person reads first. */
 import * as limits from "./analysisLimits.ts"
+import { count, escape, table, truncate } from "./markdown.ts"
 import type { CodebaseAnalysis, LanguageCount } from "./CodebaseAnalysis.ts"
 
 export type Findings = Omit<CodebaseAnalysis, "report">
-
-const number = (value: number) => String(value).replaceAll(/\B(?=(\d{3})+$)/g, ",")
 
 const size = (bytes: number) => {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"]
@@ -16,19 +15,6 @@ const size = (bytes: number) => {
   }
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`
 }
-
-/** File names and versions are others' text: nothing in them may end a cell or begin markup. */
-const cell = (text: string) => text.replaceAll(/[\\|`<>*_[\]]/g, String.raw`\$&`).replaceAll(/\s+/g, " ")
-
-const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string | number>>) =>
-  [
-    `| ${head.join(" | ")} |`,
-    // The first column is a name, the others are figures.
-    `| ${head.map((_, index) => (index === 0 ? "---" : "---:")).join(" | ")} |`,
-    ...rows.map(
-      (row) => `| ${row.map((value) => (typeof value === "number" ? number(value) : cell(value))).join(" | ")} |`
-    )
-  ].join("\n")
 
 const languageRow = (language: LanguageCount) => [
   language.name,
@@ -50,22 +36,22 @@ const passages = (skipped: Findings["skipped"]): ReadonlyArray<string> => {
     notParsed: "counted, but not parsed for functions and classes"
   }
   return Object.entries(reasons).flatMap(([key, reason]) => {
-    const { count, examples } = skipped[key as keyof Findings["skipped"]]
-    if (count === 0) return []
-    const shown = examples.slice(0, 3).map(cell).join(", ")
-    return [`- ${number(count)} ${reason}${shown === "" ? "" : `: ${shown}${count > 3 ? ", …" : ""}`}`]
+    const passed = skipped[key as keyof Findings["skipped"]]
+    if (passed.count === 0) return []
+    const shown = passed.examples.slice(0, 3).map(escape).join(", ")
+    return [`- ${count(passed.count)} ${reason}${shown === "" ? "" : `: ${shown}${passed.count > 3 ? ", …" : ""}`}`]
   })
 }
 
 export const render = (findings: Findings): string => {
   const { definitions } = findings
   const sections = [
-    `# Codebase analysis\n\n**${cell(findings.source)}**${findings.commit === undefined ? "" : ` at ${findings.commit.slice(0, 12)}`}`,
+    `# Codebase analysis\n\n**${escape(findings.source)}**${findings.commit === undefined ? "" : ` at ${findings.commit.slice(0, 12)}`}`,
     [
-      `${number(findings.files)} files, ${size(findings.bytes)}, ${number(findings.lines)} lines: ` +
-        `${number(findings.code)} of code, ${number(findings.comments)} of comments, ${number(findings.blanks)} blank.`,
-      `${number(definitions.functions)} functions (${number(definitions.methods)} of them methods), ` +
-        `${number(definitions.anonymous)} anonymous functions, ${number(definitions.classes)} classes.`
+      `${count(findings.files)} files, ${size(findings.bytes)}, ${count(findings.lines)} lines: ` +
+        `${count(findings.code)} of code, ${count(findings.comments)} of comments, ${count(findings.blanks)} blank.`,
+      `${count(definitions.functions)} functions (${count(definitions.methods)} of them methods), ` +
+        `${count(definitions.anonymous)} anonymous functions, ${count(definitions.classes)} classes.`
     ].join("\n"),
     findings.languages.length === 0
       ? "## Languages\n\nNo source text was found."
@@ -105,13 +91,10 @@ export const render = (findings: Findings): string => {
       `## Dependencies\n\n${table(
         ["Dependency", "Requirement", "Locked", "Kind", "Manifest"],
         shown.map(({ kind, locked, manifest, name, requirement }) => [name, requirement, locked ?? "", kind, manifest])
-      )}${total > shown.length ? `\n\nand ${number(total - shown.length)} more` : ""}`
+      )}${total > shown.length ? `\n\nand ${count(total - shown.length)} more` : ""}`
     )
   }
   const passed = passages(findings.skipped)
   if (passed.length > 0) sections.push(`## Passed over\n\n${passed.join("\n")}`)
-  const report = `${sections.join("\n\n")}\n`
-  return report.length <= limits.reportCharacters
-    ? report
-    : `${report.slice(0, report.lastIndexOf("\n", limits.reportCharacters))}\n\n*The report goes on; it was cut here.*\n`
+  return truncate(`${sections.join("\n\n")}\n`, limits.reportCharacters)
 }

@@ -5,7 +5,9 @@ import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { StorageFull } from "../../services/journal/StorageError.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
+import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { ToolExecutors, Workers } from "../../services/supervision/Places.ts"
+import { SupervisorStopped } from "../../services/supervision/Supervisor.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { endsOf, type Options, workerPoolContract } from "../contracts/WorkerPool.ts"
@@ -167,6 +169,58 @@ describe("BoundedWorkerPool", () => {
       assert.deepInclude(yield* pool.status, { running: 0, queued: 0, cancelled: 2 })
     }).pipe(Effect.provide(environment({ permits: 1 })))
   )
+
+  it.effect("keeps an end that is decided and not yet durable when its child is killed", () =>
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const executors = yield* ToolExecutors
+      const id = yield* pool.submit(world.task("a"))
+      yield* eventually("running", () => world.running === 1)
+      world.isDiskFull = true
+      yield* world.finish("a", 42)
+      yield* TestClock.adjust("1 second")
+      yield* executors.terminateChild(id)
+      world.isDiskFull = false
+      yield* TestClock.adjust("10 seconds")
+      yield* eventually("ended", () => world.eventsOf(id).length === 3)
+      assert.deepStrictEqual(yield* endsOf(id), [{ _tag: "WorkerCompleted", result: 42 }])
+      assert.deepStrictEqual(world.starts, ["a"])
+      assert.deepInclude(yield* pool.status, { running: 0, completed: 1 })
+    }).pipe(Effect.provide(environment()))
+  )
+
+  it.effect("waits for a supervisor that takes no child now, and starts nothing twice", () => {
+    let isRefusing = true
+    const refusing = Layer.effect(
+      ToolExecutors,
+      Effect.map(ToolExecutors, (executors) => ({
+        ...executors,
+        startChild: (spec: ChildSpec) =>
+          isRefusing ? Effect.fail(new SupervisorStopped({ id: "tool executors" })) : executors.startChild(spec)
+      }))
+    )
+    return Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const first = yield* pool.submit(world.task("first"))
+      yield* pool.submit(world.task("second"))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(world.starts, [])
+      yield* pool.cancel(first, "not any more")
+      isRefusing = false
+      yield* TestClock.adjust("1 second")
+      yield* eventually("it runs", () => world.running === 1)
+      assert.deepStrictEqual(world.starts, ["second"])
+    }).pipe(
+      Effect.provide(
+        Layer.provideMerge(
+          Layer.provideMerge(BoundedWorkerPool.layer(), refusing),
+          Layer.provideMerge(layerProcess, layerDurable)
+        )
+      )
+    )
+  })
 
   it.effect("starts nothing before its start is durable", () =>
     Effect.gen(function* () {
