@@ -52,7 +52,7 @@ layer(ServerLayer, { excludeTestServices: true })("espalier", (it) => {
       const { status, stderr, stdout } = yield* command("tool", "run", "analyze_codebase", "--args", args)
       assert.strictEqual(status, 0, stderr)
       assert.match(stdout, /^# Codebase analysis/)
-      assert.notMatch(stdout + stderr, /[\u001b\r]/)
+      assert.notMatch(stdout + stderr, /(?!\n)\p{Cc}/u)
       assert.match(stderr, /analyze_codebase +30 % +analyzing\n/)
       assert.match(stderr, /analyze_codebase +done in .* wrk_\w+\n$/)
     })
