@@ -7,9 +7,10 @@ import * as Terminal from "./Terminal.ts"
 export const print = <A, I>(schema: Schema.Codec<A, I>, value: A, text: (value: A) => string) =>
   Effect.gen(function* () {
     const { json } = yield* root
-    if (!json) return yield* Console.log(text(value))
-    const encoded = yield* Effect.orDie(Schema.encodeEffect(Schema.toCodecJson(schema))(value))
-    yield* Console.log(JSON.stringify(encoded, null, 2))
+    const shown = json
+      ? JSON.stringify(yield* Effect.orDie(Schema.encodeEffect(Schema.toCodecJson(schema))(value)), null, 2)
+      : text(value)
+    yield* Console.log(shown)
   })
 
 /** A sentence for the person, not part of the result. */

@@ -1,5 +1,5 @@
 /** `espalier`: the flags that every command takes, before or after its name. */
-import { Config, ConfigProvider, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Config, ConfigProvider, Effect, Layer, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Client from "../client.ts"
 import { InvalidConfig } from "../server/InvalidConfig.ts"
@@ -48,8 +48,10 @@ const layer = Layer.unwrap(
       onNone: () => environment,
       onSome: (url) => ConfigProvider.orElse(ConfigProvider.fromUnknown({ ESPALIER_URL: url }), environment)
     })
-    const { token, url } = yield* settings.parse(provider).pipe(Effect.mapError(InvalidConfig.fromConfig))
-    return Client.layer({ url, token: Option.getOrUndefined(token) as Redacted.Redacted | undefined })
+    const { token, url } = yield* settings
+      .parse(provider)
+      .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
+    return Client.layer({ url, token: Option.getOrUndefined(token) })
   })
 )
 

@@ -8,21 +8,28 @@ export interface Column<Row> {
   readonly style?: (text: string, row: Row) => string
 }
 
-/** `empty` is what is said instead of a table without rows. */
-export const render = <Row>(rows: ReadonlyArray<Row>, columns: ReadonlyArray<Column<Row>>, empty: string): string => {
+/** What the last column needs at least, for all but a word of it to be cut. */
+const least = 10
+
+/**
+ * `empty` is what is said instead of a table without rows. A terminal that is too narrow for all columns gets the
+ * first of them; a pipe gets everything.
+ */
+export const render = <Row>(rows: ReadonlyArray<Row>, all: ReadonlyArray<Column<Row>>, empty: string): string => {
   if (rows.length === 0) return Terminal.dim(empty)
-  const cells = rows.map((row) => columns.map(({ value }) => Terminal.plain(value(row))))
-  const widths = columns.map(({ name }, at) =>
+  const room = Terminal.isTerminal("stdout") ? Terminal.width("stdout") : Infinity
+  const cells = rows.map((row) => all.map(({ value }) => Terminal.plain(value(row))))
+  const widths = all.map(({ name }, at) =>
     Math.max(name.length, ...cells.map((line) => Terminal.columns(line[at] ?? "")))
   )
-  const before = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, 0)
-  const last = Math.max(10, Terminal.width("stdout") - before)
-  const isCut = Terminal.isTerminal("stdout")
+  const before = (at: number): number => widths.slice(0, at).reduce((sum, width) => sum + width + 2, 0)
+  const columns = all.filter((_, at) => at === 0 || before(at) + Math.min(least, widths[at] ?? 0) <= room)
+  const last = columns.length - 1
   const pad = (text: string, at: number): string => {
-    const shown = at === columns.length - 1 && isCut ? Terminal.fit(text, last) : text
-    const room = " ".repeat(Math.max(0, (widths[at] ?? 0) - Terminal.columns(shown)))
-    if (columns[at]?.align === "right") return room + shown
-    return at === columns.length - 1 ? shown : shown + room
+    const shown = at === last ? Terminal.fit(text, Math.max(least, room - before(at))) : text
+    const missing = " ".repeat(Math.max(0, (widths[at] ?? 0) - Terminal.columns(shown)))
+    if (columns[at]?.align === "right") return missing + shown
+    return at === last ? shown : shown + missing
   }
   const heading = Terminal.bold(columns.map(({ name }, at) => pad(name, at)).join("  "))
   const body = rows.map((row, line) =>

@@ -19,12 +19,10 @@ export const green = styled("green")
 export const yellow = styled("yellow")
 
 /** Text from elsewhere, harmless: no control character reaches the terminal, and it stays on its line. */
-export const plain = (text: string): string =>
-  stripVTControlCharacters(text).replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, " ")
+export const plain = (text: string): string => stripVTControlCharacters(text).replaceAll(/\p{Cc}+/gu, " ")
 
 /** As `plain`, with its lines and tabs kept. */
-export const lines = (text: string): string =>
-  stripVTControlCharacters(text).replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]+/g, " ")
+export const lines = (text: string): string => stripVTControlCharacters(text).replaceAll(/(?![\t\n])\p{Cc}/gu, " ")
 
 const graphemes = new Intl.Segmenter()
 const wide =

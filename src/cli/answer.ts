@@ -1,7 +1,7 @@
 /** The answer to one message, as it comes, from the events of its session. */
 import { Effect, Stream } from "effect"
 import type { Delivery } from "../../services/events/RuntimeEvent.ts"
-import type { MessageId, TurnId } from "../../services/session/SessionId.ts"
+import type { TurnId } from "../../services/session/SessionId.ts"
 import { TurnCancelled, TurnFailed } from "./Failure.ts"
 
 /**
@@ -9,7 +9,7 @@ import { TurnCancelled, TurnFailed } from "./Failure.ts"
  * the settled message has beyond what was shown is shown then.
  */
 export const answerTo = <E, E2>(
-  messageId: MessageId,
+  messageId: string,
   deliveries: Stream.Stream<Delivery, E>,
   show: (piece: string) => Effect.Effect<void, E2>
 ) =>

@@ -3,6 +3,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
 import { Topic } from "../../services/events/Topic.ts"
 import type * as Client from "../client.ts"
+import { given } from "./given.ts"
 import { root, withClient } from "./Root.ts"
 import * as Terminal from "./Terminal.ts"
 
@@ -42,6 +43,14 @@ const hasReached =
   (delivery: Delivery): boolean =>
     delivery._tag === "Event" ? delivery.sequence >= latest : delivery._tag === "Lagged" && delivery.to >= latest
 
+/** What there is of a topic, from a sequence on. */
+const stored = Effect.fnUntraced(function* (espalier: Client.Operation, topic: Topic, from: number) {
+  const latest = yield* latestOf(espalier, topic)
+  return from === latest + 1
+    ? Stream.empty
+    : espalier.Subscribe({ topic, from }).pipe(Stream.takeUntil(hasReached(latest)))
+})
+
 export const events = Command.make(
   "events",
   {
@@ -70,17 +79,14 @@ export const events = Command.make(
           json
             ? Effect.flatMap(Effect.orDie(encode(delivery)), (encoded) => Console.log(JSON.stringify(encoded)))
             : Console.log(line(delivery))
-        if (follow) {
-          const start = Option.match(from, { onNone: () => ({}), onSome: (from) => ({ from }) })
-          return yield* Stream.runForEach(espalier.Subscribe({ topic, ...start }), show)
-        }
-        const latest = yield* latestOf(espalier, topic)
-        const first = Option.getOrElse(from, () => 1)
-        if (first === latest + 1) return
-        yield* espalier.Subscribe({ topic, from: first }).pipe(
-          Stream.takeUntil((delivery) => first > latest || hasReached(latest)(delivery)),
-          Stream.runForEach(show)
-        )
+        const deliveries = follow
+          ? espalier.Subscribe({ topic, ...given({ from }) })
+          : yield* stored(
+              espalier,
+              topic,
+              Option.getOrElse(from, () => 1)
+            )
+        yield* Stream.runForEach(deliveries, show)
       })
     )
 ).pipe(Command.withDescription("The events of a topic, one a line"))

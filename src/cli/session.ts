@@ -4,6 +4,7 @@ import * as Topic from "../../services/events/Topic.ts"
 import { Message, Session, SessionSummary } from "../../services/session/Session.ts"
 import { MessageId, SessionId } from "../../services/session/SessionId.ts"
 import { Acknowledgement } from "../../services/session/SessionManager.ts"
+import type * as Client from "../client.ts"
 import { answerTo } from "./answer.ts"
 import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
@@ -133,29 +134,34 @@ const cancel = Command.make("cancel", { sessionId }, ({ sessionId }) =>
   )
 ).pipe(Command.withDescription("Cancel the running turn; messages that wait stay in line"))
 
+const somethingToChange = (change: Readonly<Record<string, Option.Option<unknown>>>) =>
+  Object.values(change).some(Option.isSome)
+    ? Effect.void
+    : Effect.fail(new UsageError({ message: "say what to change: --title TEXT or --label name=value" }))
+
 const update = Command.make("update", { sessionId, title, metadata }, ({ sessionId, ...change }) =>
-  Effect.gen(function* () {
-    if (Option.isNone(change.title) && Option.isNone(change.metadata)) {
-      return yield* new UsageError({ message: "say what to change: --title TEXT or --label name=value" })
-    }
-    yield* withClient((espalier) =>
-      Effect.flatMap(espalier.UpdateSession({ sessionId, ...given(change) }), printSession)
-    )
-  })
+  Effect.andThen(
+    somethingToChange(change),
+    withClient((espalier) => Effect.flatMap(espalier.UpdateSession({ sessionId, ...given(change) }), printSession))
+  )
 ).pipe(Command.withDescription("Change a session's title or labels"))
 
-const messageText = (message: Message): string => {
-  switch (message._tag) {
-    case "UserMessage":
-      return `${Terminal.bold("you")}\n${Terminal.lines(message.text)}`
-    case "AssistantMessage":
-      return `${Terminal.bold("agent")}${message.partial ? Terminal.dim("  (cut off)") : ""}\n${Terminal.lines(message.text)}`
-    case "ToolMessage": {
-      const outcome = message.outcome === undefined ? "running" : JSON.stringify(message.outcome)
-      return `${Terminal.bold("tool")} ${message.tool} ${Terminal.plain(JSON.stringify(message.args))}\n${Terminal.dim(Terminal.fit(Terminal.plain(outcome), 400))}`
-    }
+const headOf = (message: Message): string => {
+  if (message._tag === "UserMessage") return Terminal.bold("you")
+  if (message._tag === "ToolMessage") {
+    return `${Terminal.bold("tool")} ${message.tool} ${Terminal.plain(JSON.stringify(message.args))}`
   }
+  return `${Terminal.bold("agent")}${message.partial ? Terminal.dim("  (cut off)") : ""}`
 }
+
+const bodyOf = (message: Message): string =>
+  message._tag === "ToolMessage"
+    ? Terminal.dim(
+        message.outcome === undefined ? "running" : Terminal.fit(Terminal.plain(JSON.stringify(message.outcome)), 400)
+      )
+    : Terminal.lines(message.text)
+
+const messageText = (message: Message): string => `${headOf(message)}\n${bodyOf(message)}`
 
 const messages = Command.make(
   "messages",
@@ -176,6 +182,29 @@ const messages = Command.make(
 
 const Answer = Schema.Struct({ ...Acknowledgement.fields, text: Schema.String })
 
+type Sent = Parameters<Client.Operation["SendMessage"]>[0]
+
+/** Sends a message and hands out the answer as it comes. Interrupting it cancels the turn. */
+const converse = Effect.fnUntraced(function* (espalier: Client.Operation, message: Sent) {
+  const { json } = yield* root
+  const { sessionId } = message
+  const { sequence } = yield* espalier.GetSession({ sessionId })
+  const accepted = yield* espalier.SendMessage(message)
+  const answer = yield* answerTo(
+    accepted.messageId,
+    // From before the message, or, if it was accepted earlier, from there.
+    espalier.Subscribe({ topic: Topic.ofSession(sessionId), from: Math.min(sequence + 1, accepted.sequence) }),
+    (piece) => (json ? Effect.void : Effect.sync(() => void process.stdout.write(Terminal.lines(piece))))
+  ).pipe(
+    Effect.onInterrupt(() =>
+      espalier
+        .CancelTurn({ sessionId })
+        .pipe(Effect.andThen(Console.error("\ncancelled the turn")), Effect.ignore, Effect.timeoutOption("5 seconds"))
+    )
+  )
+  yield* Output.print(Answer, { ...accepted, text: answer }, () => "")
+})
+
 const send = Command.make(
   "send",
   {
@@ -192,40 +221,16 @@ const send = Command.make(
       Flag.withDefault(false)
     )
   },
-  ({ messageId, sessionId, text, wait }) =>
-    withClient((espalier) =>
-      Effect.gen(function* () {
-        const message = { sessionId, text, ...given({ messageId }) }
-        if (!wait) {
-          const accepted = yield* espalier.SendMessage(message)
-          return yield* Output.print(Acknowledgement, accepted, () => `accepted ${accepted.messageId}`)
-        }
-        const { json } = yield* root
-        const { sequence } = yield* espalier.GetSession({ sessionId })
-        const topic = Topic.ofSession(sessionId)
-        // Read from before the message is sent, so that nothing of the answer is missed.
-        const deliveries = espalier.Subscribe({ topic, from: sequence + 1 })
-        const accepted = yield* espalier.SendMessage(message)
-        // A message that was accepted earlier may have been answered already.
-        const from = Math.min(sequence + 1, accepted.sequence)
-        const answer = yield* answerTo(
-          accepted.messageId as MessageId,
-          from === sequence + 1 ? deliveries : espalier.Subscribe({ topic, from }),
-          (piece) => (json ? Effect.void : Effect.sync(() => void process.stdout.write(Terminal.lines(piece))))
-        ).pipe(
-          Effect.onInterrupt(() =>
-            espalier
-              .CancelTurn({ sessionId })
-              .pipe(
-                Effect.andThen(Console.error("\ncancelled the turn")),
-                Effect.ignore,
-                Effect.timeoutOption("5 seconds")
-              )
+  ({ messageId, sessionId, text, wait }) => {
+    const message = { sessionId, text, ...given({ messageId }) }
+    return withClient((espalier) =>
+      wait
+        ? converse(espalier, message)
+        : Effect.flatMap(espalier.SendMessage(message), (accepted) =>
+            Output.print(Acknowledgement, accepted, () => `accepted ${accepted.messageId}`)
           )
-        )
-        yield* Output.print(Answer, { ...accepted, text: answer }, () => "")
-      })
     )
+  }
 ).pipe(Command.withDescription("Say something to a session"))
 
 export const session = Command.make("session").pipe(

@@ -116,8 +116,25 @@ const settled = (espalier: Client.Operation, sessionId: SessionId) =>
   espalier.Subscribe({ topic: Topic.ofSession(sessionId), from: 1 }).pipe(
     Stream.filter((delivery) => delivery._tag === "Event" && delivery.event._tag === "ToolCallSettled"),
     Stream.runHead,
+    Effect.ignore,
     Effect.timeoutOption("5 seconds")
   )
+
+interface Call {
+  readonly sessionId: SessionId
+  readonly tool: string
+  readonly args: Schema.Json
+}
+
+/** Runs a tool and prints its result; `afterwards` comes between the end of a worker and that. */
+const runIn = Effect.fnUntraced(function* (espalier: Client.Operation, call: Call, afterwards: Effect.Effect<void>) {
+  const ran = yield* espalier.RunTool(call)
+  yield* "result" in ran
+    ? Output.print(RunResult, ran, ({ result }) => show(result))
+    : Effect.flatMap(Effect.ensuring(follow(espalier, call.tool, ran.workerId), afterwards), (worker) =>
+        Output.print(Worker, worker, ({ result }) => show(result ?? null))
+      )
+})
 
 const run = Command.make(
   "run",
@@ -134,28 +151,20 @@ const run = Command.make(
     )
   },
   ({ args: text, session, tool }) =>
-    Effect.gen(function* () {
-      const args = yield* parseArgs(text)
-      yield* withClient((espalier) =>
-        Effect.gen(function* () {
-          const sessionId = Option.isSome(session)
-            ? session.value
-            : (yield* espalier.StartSession({ title: `tool run ${tool}` })).id
-          const work = Effect.gen(function* () {
-            const ran = yield* espalier.RunTool({ sessionId, tool, args })
-            if ("result" in ran) return yield* Output.print(RunResult, ran, ({ result }) => show(result))
-            const worker = yield* follow(espalier, tool, ran.workerId)
-            if (Option.isNone(session)) yield* settled(espalier, sessionId)
-            yield* Output.print(Worker, worker, ({ result }) => show(result ?? null))
-          })
-          if (Option.isSome(session)) return yield* work
-          const stop = espalier
-            .StopSession({ sessionId, reason: "its tool run is over" })
-            .pipe(Effect.ignore, Effect.timeoutOption("5 seconds"))
-          yield* Effect.ensuring(work, stop)
-        })
+    Effect.flatMap(parseArgs(text), (args) =>
+      withClient((espalier) =>
+        Option.isSome(session)
+          ? runIn(espalier, { sessionId: session.value, tool, args }, Effect.void)
+          : Effect.flatMap(espalier.StartSession({ title: `tool run ${tool}` }), ({ id }) =>
+              Effect.ensuring(
+                runIn(espalier, { sessionId: id, tool, args }, settled(espalier, id)),
+                espalier
+                  .StopSession({ sessionId: id, reason: "its tool run is over" })
+                  .pipe(Effect.ignore, Effect.timeoutOption("5 seconds"))
+              )
+            )
       )
-    })
+    )
 ).pipe(
   Command.withDescription("Run a tool: progress on stderr, the result on stdout; Ctrl-C cancels it"),
   Command.withExamples([

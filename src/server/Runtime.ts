@@ -22,8 +22,7 @@ import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
 import * as QueuedSupervisionEvents from "../../layers/supervision/QueuedSupervisionEvents.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
-import * as AnalyzeCodebase from "../../layers/tools/AnalyzeCodebase.ts"
-import * as ProcessLargeFile from "../../layers/tools/ProcessLargeFile.ts"
+import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
 import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
@@ -65,7 +64,7 @@ export interface Options extends Parts {
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = (options: Options, scratch: string) => {
-  const tools = ToolSet.layer([AnalyzeCodebase.make({ scratch }), ProcessLargeFile.make, ...(options.tools ?? [])])
+  const tools = ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])])
   const pool =
     options.workerPool ??
     BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })

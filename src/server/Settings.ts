@@ -48,6 +48,6 @@ export const resolveSettings = Effect.fnUntraced(function* (given: {
   })
   const { dataDirectory, ...rest } = yield* fromConfig
     .parse(ConfigProvider.orElse(byHand, yield* ConfigProvider.ConfigProvider))
-    .pipe(Effect.mapError(InvalidConfig.fromConfig))
+    .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
   return { ...rest, dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory)) } satisfies Settings
 })

@@ -19,7 +19,7 @@ const tagsOf = (rpc: Rpc.AnyWithProps): ReadonlyArray<string> => {
 describe("error codes", () => {
   it("every error that an operation may answer with has a code", () => {
     for (const rpc of GatewayRpcs.requests.values()) {
-      const tags = tagsOf(rpc as unknown as Rpc.AnyWithProps)
+      const tags = tagsOf(rpc)
       assert.includeMembers([...tags], ["InvalidInput", "InternalError"], rpc._tag)
       for (const tag of tags) assert.property(errorCodes, tag)
     }
