@@ -427,7 +427,7 @@ export const supervisorContract = (layer: Layer.Layer<Supervisor>) => {
         id: "a",
         shutdown: "1 second",
         start: Effect.suspend(() => {
-          const gate = gates[starts++]
+          const gate = gates[starts++ - 1]
           return gate === undefined
             ? Effect.succeed(Effect.never)
             : Effect.as(Effect.uninterruptible(Deferred.await(gate)), Effect.never)
