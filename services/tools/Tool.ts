@@ -36,7 +36,6 @@ export interface Annotations {
   readonly hardCap: Duration.Duration
 }
 
-/** A tool as the runtime holds it: arguments and result in their encoded form, checked at the edge. */
 /** A tool as the runtime holds it: arguments and result are JSON, checked by the tool's own schemas. */
 export interface Tool {
   readonly name: string
@@ -60,11 +59,11 @@ export interface Options<Args, Result, R> {
   readonly needsPermission?: boolean
   readonly deadline?: Duration.Input
   readonly hardCap?: Duration.Input
-  readonly run: (args: Args) => Effect.Effect<Result, ToolFailure, R | ToolCall>
+  readonly run: (args: Args) => Effect.Effect<Result, ToolFailure, R>
 }
 
 const jsonSchemaOf = (schema: Schema.Top): Schema.JsonObject => {
-  const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema)
+  const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema, { onExcessProperty: "error" })
   return Schema.decodeUnknownSync(Schema.JsonObject)(
     Object.keys(definitions).length === 0 ? root : { ...root, $defs: definitions }
   )
@@ -76,8 +75,8 @@ const jsonSchemaOf = (schema: Schema.Top): Schema.JsonObject => {
  */
 export const make = Effect.fnUntraced(function* <Args, Result, R>(
   options: Options<Args, Result, R>
-): Effect.fn.Return<Tool, never, R> {
-  const context = yield* Effect.context<R>()
+): Effect.fn.Return<Tool, never, Exclude<R, ToolCall>> {
+  const context = yield* Effect.context<Exclude<R, ToolCall>>()
   const args = Schema.toCodecJson(options.parameters)
   const decode = Schema.decodeUnknownEffect(args, { errors: "all", onExcessProperty: "error" })
   const encode = Schema.encodeEffect(Schema.toCodecJson(options.result))
@@ -103,6 +102,7 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
         Effect.flatMap(options.run),
         Effect.flatMap((result) => Effect.orDie(encode(result))),
         Effect.provide(context)
-      )
+        // Of R without ToolCall, taken from R, remains ToolCall at most: the compiler cannot tell while R is open.
+      ) as Effect.Effect<Schema.Json, ToolFailure, ToolCall>
   }
 })

@@ -1,0 +1,79 @@
+/** Appends on their way to the store: bounded, in order of arrival, and longer-lived than the writer that takes them. */
+import { type Effect, Latch } from "effect"
+import type { Recorded } from "../../services/events/RuntimeEvent.ts"
+import type { Append } from "../../services/journal/Journal.ts"
+import type { StorageError } from "../../services/journal/StorageError.ts"
+
+export interface WaitingAppend {
+  readonly appends: ReadonlyArray<Append>
+  /** The events as they will be stored, in their order. */
+  readonly texts: ReadonlyArray<string>
+  readonly answer: (answer: Effect.Effect<ReadonlyArray<Recorded>, StorageError>) => void
+  /** Its caller was interrupted: it must not be written any more. */
+  isGone: boolean
+}
+
+export interface Limits {
+  readonly events: number
+  /** Characters of text. */
+  readonly size: number
+}
+
+const sizeOf = ({ texts }: WaitingAppend) => texts.reduce((sum, text) => sum + text.length, 0)
+
+export class AppendQueue {
+  /** Open while there is something to take. */
+  readonly ready = Latch.makeUnsafe(false)
+  readonly #limits: Limits
+  #waiting: Array<WaitingAppend> = []
+  #events = 0
+  #size = 0
+
+  readonly #open = () => {
+    if (this.#waiting.length > 0) Latch.openUnsafe(this.ready)
+  }
+
+  constructor(limits: Limits) {
+    this.#limits = limits
+  }
+
+  /** Events waiting. */
+  get length(): number {
+    return this.#events
+  }
+
+  /**
+   * False when there is no room. One append always fits an empty queue, whatever its size. `wake` is called when the
+   * queue was empty: it opens `ready` once whoever else is about to append has had a turn.
+   */
+  offer(append: WaitingAppend, wake: (open: () => void) => void): boolean {
+    const size = sizeOf(append)
+    const isOver = this.#events + append.texts.length > this.#limits.events || this.#size + size > this.#limits.size
+    if (isOver && this.#waiting.length > 0) return false
+    if (this.#waiting.length === 0) wake(this.#open)
+    this.#waiting.push(append)
+    this.#events += append.texts.length
+    this.#size += size
+    return true
+  }
+
+  /** The oldest ones, together not more than `limits`, and at least one. */
+  take(limits: Limits): ReadonlyArray<WaitingAppend> {
+    let events = 0
+    let size = 0
+    let count = 0
+    for (const append of this.#waiting) {
+      const nextSize = size + sizeOf(append)
+      if (count > 0 && (events + append.texts.length > limits.events || nextSize > limits.size)) break
+      events += append.texts.length
+      size = nextSize
+      count++
+    }
+    this.#events -= events
+    this.#size -= size
+    const taken = count === this.#waiting.length ? this.#waiting : this.#waiting.slice(0, count)
+    this.#waiting = count === this.#waiting.length ? [] : this.#waiting.slice(count)
+    if (this.#waiting.length === 0) Latch.closeUnsafe(this.ready)
+    return taken.filter(({ isGone }) => !isGone)
+  }
+}

@@ -1,0 +1,204 @@
+/** A session that is held in memory, and how its fiber is spoken to. */
+import { Deferred, Effect, type Fiber, Schedule, Schema, type Scope } from "effect"
+import * as Topic from "../../services/events/Topic.ts"
+import { StorageError } from "../../services/journal/StorageError.ts"
+import type { Command, Refusal } from "../../services/session/decide.ts"
+import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
+import type { CallId, SessionId, TurnId } from "../../services/session/SessionId.ts"
+import {
+  MailboxFull,
+  type NoTurn,
+  type SessionHasEnded,
+  SessionInterrupted
+} from "../../services/session/SessionManager.ts"
+import type { SessionState } from "../../services/session/SessionState.ts"
+import type { Admission } from "../../services/worker/WorkerPool.ts"
+import * as Inbox from "./Inbox.ts"
+
+type Reply<A, E> = (answer: Effect.Effect<A, E>) => void
+
+export type Item =
+  | {
+      readonly _tag: "Decide"
+      readonly command: Command
+      /** Places in the pool's queue that belong to the command's calls. */
+      readonly admissions: ReadonlyArray<Admission>
+      /** Answered with the state once the events are durable. */
+      readonly reply: Reply<SessionState, Refusal | StorageError | SessionInterrupted>
+    }
+  /** Answered with the state that all before it have left. */
+  | { readonly _tag: "Look"; readonly reply: Reply<SessionState, Refusal | StorageError | SessionInterrupted> }
+  | {
+      readonly _tag: "CancelTurn"
+      readonly reply: Reply<void, SessionHasEnded | NoTurn | StorageError | SessionInterrupted>
+    }
+  | { readonly _tag: "Stop"; readonly reason: string; readonly reply: Reply<void, StorageError | SessionInterrupted> }
+
+/** How one who waits for an end is told of it. */
+export type Ending = Reply<void, StorageError | SessionInterrupted>
+
+export interface RunningTurn {
+  readonly id: TurnId
+  /** What the model has said since the last settled step. */
+  draft: string
+  fiber: Fiber.Fiber<void> | undefined
+  /** Who waits for its end: set once it is being cancelled. */
+  cancelling: Array<Ending> | undefined
+}
+
+export interface LiveSession {
+  readonly id: SessionId
+  /** Always what the journal holds: set only after an append. */
+  state: SessionState
+  inbox: Inbox.Inbox<Item>
+  /** `down`: between a crash and its restart. `gone`: it has ended or was given up on. */
+  status: "starting" | "running" | "down" | "gone"
+  /** Taken from the inbox and not answered. */
+  inFlight: ReadonlyArray<Item>
+  turn: RunningTurn | undefined
+  /** Calls outside turns that run here, in the session's own scope. */
+  personal: Map<CallId, Fiber.Fiber<void>> | undefined
+  /** Who waits for the outcome of a call. */
+  outcomes: Map<CallId, Deferred.Deferred<ToolOutcome, SessionInterrupted>> | undefined
+  /** Who waits for its end: set once it is being stopped, and then it takes nothing more. */
+  stopping: Array<Ending> | undefined
+  /** Who waits until it is up again. */
+  comeback: Array<() => void> | undefined
+}
+
+export const make = (state: SessionState): LiveSession => ({
+  id: state.id,
+  state,
+  inbox: Inbox.make(),
+  status: "starting",
+  inFlight: [],
+  turn: undefined,
+  personal: undefined,
+  outcomes: undefined,
+  stopping: undefined,
+  comeback: undefined
+})
+
+/** One life of a session's fiber. What is left of an earlier one reaches neither its inbox nor its scope. */
+export interface Life {
+  readonly live: LiveSession
+  readonly inbox: Inbox.Inbox<Item>
+  readonly scope: Scope.Scope
+}
+
+export const topicOf = (live: LiveSession) => Topic.ofSession(live.id)
+
+export const interrupted = (live: LiveSession) => new SessionInterrupted({ sessionId: live.id })
+
+/** Puts an item in line and waits for its answer; `refusal` says why it was not taken. */
+const ask = <A, E, F>(
+  put: (item: Item) => boolean,
+  item: (reply: Reply<A, E>) => Item,
+  refusal: () => F
+): Effect.Effect<A, E | F> =>
+  Effect.callback((resume: (answer: Effect.Effect<A, E | F>) => void) => {
+    if (!put(item(resume))) resume(Effect.fail(refusal()))
+  })
+
+type Decided = Refusal | StorageError | SessionInterrupted
+
+/** As a caller from outside, who is refused when too many ask at once. */
+export const decide = (live: LiveSession, command: Command): Effect.Effect<SessionState, Decided> =>
+  ask<SessionState, Decided, Decided>(
+    (item) => Inbox.offer(live.inbox, item),
+    (reply) => ({ _tag: "Decide", command, admissions: [], reply }),
+    () => (live.inbox.isClosed ? interrupted(live) : new MailboxFull({ sessionId: live.id, capacity: Inbox.CAPACITY }))
+  )
+
+/**
+ * Puts a command in line whose calls hold places in the pool's queue. Once a place is taken nothing comes between it
+ * and the line, and whoever takes the command from there uses the place or gives it back.
+ */
+export const submit = <A extends { readonly command: Command; readonly admissions: ReadonlyArray<Admission> }, E>(
+  live: LiveSession,
+  inbox: Inbox.Inbox<Item>,
+  prepare: Effect.Effect<A, E>
+): Effect.Effect<A, E | Refusal | StorageError | SessionInterrupted> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(prepare, (prepared) => {
+      const { admissions, command } = prepared
+      const answer = Deferred.makeUnsafe<SessionState, Refusal | StorageError | SessionInterrupted>()
+      const reply = (result: Effect.Effect<SessionState, Refusal | StorageError | SessionInterrupted>) => {
+        Deferred.doneUnsafe(answer, result)
+      }
+      return Inbox.post(inbox, { _tag: "Decide", command, admissions, reply })
+        ? Effect.as(restore(Deferred.await(answer)), prepared)
+        : Effect.andThen(giveBack(admissions), Effect.fail(interrupted(live)))
+    })
+  )
+
+export const giveBack = (admissions: ReadonlyArray<Admission>): Effect.Effect<void> =>
+  Effect.forEach(admissions, ({ release }) => release, { discard: true })
+
+export const cancelTurn = (
+  live: LiveSession
+): Effect.Effect<void, SessionHasEnded | NoTurn | StorageError | SessionInterrupted> =>
+  ask<void, SessionHasEnded | NoTurn | StorageError | SessionInterrupted, SessionInterrupted>(
+    (item) => Inbox.offer(live.inbox, item),
+    (reply) => ({ _tag: "CancelTurn", reply }),
+    () => interrupted(live)
+  )
+
+export const stop = (live: LiveSession, reason: string): Effect.Effect<void, StorageError | SessionInterrupted> =>
+  ask<void, StorageError | SessionInterrupted, SessionInterrupted>(
+    (item) => Inbox.offer(live.inbox, item),
+    (reply) => ({ _tag: "Stop", reason, reply }),
+    () => interrupted(live)
+  )
+
+/** Waiting for storage that does not answer: soon at first, then every five seconds. */
+const patience = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
+
+const isOfStorage = Schema.is(StorageError)
+
+/** What must not be lost while storage is full or away: tried again for as long as the session lives. */
+export const persist = <A>(
+  effect: Effect.Effect<A, Refusal | StorageError | SessionInterrupted>
+): Effect.Effect<A, Refusal | SessionInterrupted> =>
+  effect.pipe(
+    Effect.retry({ schedule: patience, while: isOfStorage }),
+    Effect.catchTag(["StorageFull", "StorageUnavailable", "StorageCorrupt"], Effect.die)
+  )
+
+/** As one of the session's own fibers: never refused, and not given up on while storage does not answer. */
+export const report = (
+  live: LiveSession,
+  inbox: Inbox.Inbox<Item>,
+  command: Command
+): Effect.Effect<SessionState, Refusal | SessionInterrupted> =>
+  persist(
+    ask<SessionState, Decided, SessionInterrupted>(
+      (item) => Inbox.post(inbox, item),
+      (reply) => ({ _tag: "Decide", command, admissions: [], reply }),
+      () => interrupted(live)
+    )
+  )
+
+/** The state once everything that was in line has been dealt with. */
+export const look = (
+  live: LiveSession,
+  inbox: Inbox.Inbox<Item>
+): Effect.Effect<SessionState, Refusal | SessionInterrupted> =>
+  persist(
+    ask<SessionState, Decided, SessionInterrupted>(
+      (item) => Inbox.post(inbox, item),
+      (reply) => ({ _tag: "Look", reply }),
+      () => interrupted(live)
+    )
+  )
+
+/** Waits for the outcome of a call. To be registered before the call can settle. */
+export const outcomeOf = (live: LiveSession, callId: CallId): Effect.Effect<ToolOutcome, SessionInterrupted> => {
+  live.outcomes ??= new Map()
+  let outcome = live.outcomes.get(callId)
+  if (outcome === undefined) {
+    outcome = Deferred.makeUnsafe()
+    live.outcomes.set(callId, outcome)
+  }
+  return Deferred.await(outcome)
+}

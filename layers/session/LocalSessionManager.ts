@@ -1,0 +1,227 @@
+/**
+ * `SessionManager` in this process: sessions are children of `Sessions`, loaded from the journal at first use.
+ *
+ * The child `session manager` takes up what the last process left unfinished and lets go of what was given up on. It
+ * holds nothing that could be lost: started again, it compares the sessions in memory with those that run and looks
+ * through the journal once more.
+ */
+import { Effect, Layer } from "effect"
+import { LanguageModel } from "effect/ai"
+import { EventBus } from "../../services/events/EventBus.ts"
+import * as Topic from "../../services/events/Topic.ts"
+import { InvalidInput } from "../../services/InvalidInput.ts"
+import { Journal } from "../../services/journal/Journal.ts"
+import type { StorageError } from "../../services/journal/StorageError.ts"
+import { Registry } from "../../services/registry/Registry.ts"
+import { Command } from "../../services/session/decide.ts"
+import { recall } from "../../services/session/RecentMessages.ts"
+import type { Message } from "../../services/session/Session.ts"
+import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
+import {
+  generateCallId,
+  generateMessageId,
+  generateSessionId,
+  type SessionId
+} from "../../services/session/SessionId.ts"
+import {
+  type Acknowledgement,
+  SessionInterrupted,
+  SessionManager,
+  SessionNotFound,
+  type ToolRun
+} from "../../services/session/SessionManager.ts"
+import { toSession } from "../../services/session/SessionState.ts"
+import { Transcript } from "../../services/session/Transcript.ts"
+import { Coordinators, Sessions } from "../../services/supervision/Places.ts"
+import { ToolFailure } from "../../services/tools/Tool.ts"
+import { Tools } from "../../services/tools/Tools.ts"
+import { WorkerPool } from "../../services/worker/WorkerPool.ts"
+import * as LiveSession from "./LiveSession.ts"
+import { recoverOpen } from "./RecoverSessions.ts"
+import * as SessionSupply from "./SessionSupply.ts"
+import { dormant, summaryOf } from "./SessionStore.ts"
+
+export interface Options {
+  /** Sessions in memory at the same time (default 100,000). */
+  readonly limit?: number | undefined
+}
+
+const childId = "session manager"
+/** Events read at a time to list messages. */
+const PAGE = 500
+
+export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = {}) {
+  const journal = yield* Journal
+  const bus = yield* EventBus
+  const pool = yield* WorkerPool
+  const tools = yield* Tools
+  const coordinators = yield* Coordinators
+  const supply = SessionSupply.make({
+    journal,
+    bus,
+    pool,
+    tools,
+    registry: yield* Registry,
+    model: yield* LanguageModel.LanguageModel,
+    sessions: yield* Sessions,
+    limit,
+    scope: yield* Effect.scope
+  })
+
+  yield* Effect.addFinalizer(() => supply.close)
+  yield* Effect.acquireRelease(
+    Effect.orDie(
+      coordinators.startChild({
+        id: childId,
+        start: Effect.as(
+          supply.reconcile,
+          Effect.all([LiveSession.persist(recoverOpen(journal, supply.reach)), supply.keep], {
+            concurrency: 2,
+            discard: true
+          })
+        )
+      })
+    ),
+    () => Effect.ignore(Effect.andThen(coordinators.terminateChild(childId), coordinators.deleteChild(childId)))
+  )
+
+  /** What is stored of a session that need not be in memory for that. */
+  const getStored = Effect.fnUntraced(function* (sessionId: SessionId) {
+    const head = yield* journal.head(Topic.ofSession(sessionId))
+    if (head === undefined) return yield* new SessionNotFound({ sessionId })
+    if (!head.open) return yield* dormant(head)
+    const session = yield* Effect.catchTag(supply.reach(sessionId), "SessionHasEnded", () => Effect.undefined)
+    return session === undefined ? yield* dormant(head) : toSession(session.state)
+  })
+
+  const messages = Effect.fnUntraced(function* (options: {
+    readonly sessionId: SessionId
+    readonly after: number
+    readonly limit: number
+  }): Effect.fn.Return<ReadonlyArray<Message>, SessionNotFound | StorageError> {
+    const { sessionId } = options
+    const stream = Topic.ofSession(sessionId)
+    const head = yield* journal.head(stream)
+    if (head === undefined) return yield* new SessionNotFound({ sessionId })
+    const transcript = new Transcript(options.limit)
+    let after = options.after
+    while (true) {
+      const page = yield* journal.read({ stream, after, limit: PAGE })
+      for (const recorded of page) transcript.add(recorded)
+      const last = page.at(-1)
+      if (last === undefined || page.length < PAGE) return transcript.messages
+      after = last.sequence
+      if (!transcript.isFull) continue
+      // Outcomes stand after their calls: read on, unless all that are missing have not happened yet.
+      const calls = supply.find(sessionId)?.state.calls ?? []
+      const isUnsettled = (id: string) => calls.some(({ callId }) => callId === id)
+      if (Array.from(transcript.unsettled).every(isUnsettled)) return transcript.messages
+    }
+  })
+
+  const runTool = Effect.fnUntraced(function* (options: Parameters<SessionManager["Service"]["runTool"]>[0]) {
+    const { args, sessionId } = options
+    const tool = yield* tools.get(options.tool)
+    const issues = yield* tool.check(args)
+    if (issues.length > 0) return yield* new InvalidInput({ subject: `tool ${tool.name}`, issues })
+    const session = yield* supply.reach(sessionId)
+    const callId = yield* generateCallId
+    if (tool.annotations.weight === "heavy") {
+      const place = Effect.map(pool.admit({ sessionId, callId, tool, args }), (admission) => ({
+        admissions: [admission],
+        command: Command.RequestCall({ call: { callId, tool: tool.name, args, workerId: admission.workerId } })
+      }))
+      const { admissions } = yield* Effect.catchTag(
+        LiveSession.submit(session, session.inbox, place),
+        "TurnOver",
+        Effect.die
+      )
+      const workerId = admissions[0]?.workerId
+      if (workerId === undefined) return yield* Effect.die(new Error("a heavy call was admitted without a worker"))
+      const run: ToolRun = { workerId }
+      return run
+    }
+    // Registered first: the call may be settled in the same instant in which it is journaled.
+    const outcome = LiveSession.outcomeOf(session, callId)
+    const asked = LiveSession.decide(session, Command.RequestCall({ call: { callId, tool: tool.name, args } }))
+    yield* asked.pipe(
+      Effect.onError(() => Effect.sync(() => session.outcomes?.delete(callId))),
+      Effect.catchTag("TurnOver", Effect.die)
+    )
+    return yield* resultOf(yield* outcome)
+  })
+
+  return SessionManager.of({
+    start: Effect.fnUntraced(function* (options) {
+      const sessionId = options.sessionId ?? (yield* generateSessionId)
+      const session = yield* supply
+        .begin(sessionId, {
+          _tag: "SessionStarted",
+          title: options.title ?? "",
+          agentType: options.agentType ?? "default",
+          metadata: options.metadata ?? {}
+        })
+        .pipe(Effect.catchTag("SessionNotFound", Effect.die))
+      return toSession(session.state)
+    }),
+    stop: (sessionId, reason = "stopped") =>
+      supply.reach(sessionId).pipe(
+        Effect.flatMap((session) => LiveSession.stop(session, reason)),
+        Effect.catchTag("SessionHasEnded", () => Effect.void)
+      ),
+    get: (sessionId) =>
+      Effect.suspend(() => {
+        const session = supply.find(sessionId)
+        return session === undefined ? getStored(sessionId) : Effect.succeed(toSession(session.state))
+      }),
+    list: ({ before, limit }) =>
+      Effect.flatMap(
+        journal.heads({
+          prefix: "session:",
+          before: before === undefined ? undefined : Topic.ofSession(before),
+          limit
+        }),
+        (heads) => Effect.forEach(heads, summaryOf)
+      ),
+    send: ({ messageId, sessionId, text }) =>
+      Effect.flatMap(messageId === undefined ? generateMessageId : Effect.succeed(messageId), (messageId) =>
+        Effect.flatMap(supply.reach(sessionId), (session) =>
+          LiveSession.decide(session, Command.Send({ messageId, text })).pipe(
+            Effect.map((state): Acknowledgement => ({
+              messageId,
+              sequence: recall(state.recent, messageId) ?? state.sequence
+            })),
+            Effect.catchTag("TurnOver", Effect.die)
+          )
+        )
+      ),
+    cancelTurn: (sessionId) => Effect.flatMap(supply.reach(sessionId), LiveSession.cancelTurn),
+    update: (sessionId, { metadata, title }) =>
+      Effect.flatMap(supply.reach(sessionId), (session) =>
+        LiveSession.decide(session, Command.Update({ title, metadata })).pipe(
+          Effect.catchTag("TurnOver", Effect.die),
+          // An update waits in no mailbox: only a session that takes nothing at all refuses it so.
+          Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId }))),
+          Effect.map(toSession)
+        )
+      ),
+    messages,
+    runTool
+  })
+})
+
+const resultOf = (outcome: ToolOutcome): Effect.Effect<ToolRun, ToolFailure> => {
+  switch (outcome._tag) {
+    case "ToolCompleted":
+      return Effect.succeed({ result: outcome.result })
+    case "ToolFailed":
+      return Effect.fail(new ToolFailure(outcome.failure))
+    case "ToolCancelled":
+      return Effect.fail(new ToolFailure({ code: "cancelled", message: "the call was cancelled before it ended" }))
+    // ToolInterrupted
+    default:
+      return Effect.fail(new ToolFailure({ code: "interrupted", message: "a crash cut the call off; try again" }))
+  }
+}
+
+export const layer = (options?: Options) => Layer.effect(SessionManager, make(options))

@@ -1,0 +1,198 @@
+/**
+ * What a session does besides deciding: its turn, the calls that persons make, the workers it waits for, and how all
+ * that is brought to an end. Everything runs in the scope of the session's fiber and reports to its inbox.
+ */
+import { Cause, Effect, Exit, Fiber, Option, Schedule, Stream } from "effect"
+import type { LanguageModel } from "effect/ai"
+import type { EventBus } from "../../services/events/EventBus.ts"
+import type { Delivery } from "../../services/events/RuntimeEvent.ts"
+import * as Topic from "../../services/events/Topic.ts"
+import { Command } from "../../services/session/decide.ts"
+import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
+import type { CallId } from "../../services/session/SessionId.ts"
+import type { UnsettledCall } from "../../services/session/SessionState.ts"
+import type { Tool } from "../../services/tools/Tool.ts"
+import type { Tools } from "../../services/tools/Tools.ts"
+import type { WorkerId } from "../../services/worker/WorkerId.ts"
+import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
+import { type Ending, interrupted, type Life, look, persist, report, type RunningTurn } from "./LiveSession.ts"
+import { type OfferedTools, offered } from "./Prompt.ts"
+import type { JournalService } from "./SessionStore.ts"
+import * as ToolRunner from "./ToolRunner.ts"
+import * as Turn from "./Turn.ts"
+import * as TurnHost from "./TurnHost.ts"
+
+export interface Services {
+  readonly journal: JournalService
+  readonly bus: EventBus["Service"]
+  readonly pool: WorkerPool["Service"]
+  readonly tools: Tools["Service"]
+  readonly model: LanguageModel.LanguageModel
+}
+
+/** How long what was interrupted may take to let go of what it holds. */
+const GRACE = "10 seconds"
+
+const letGo = (fiber: Fiber.Fiber<unknown> | undefined): Effect.Effect<void> =>
+  fiber === undefined
+    ? Effect.void
+    : Effect.flatMap(Effect.timeoutOption(Fiber.interrupt(fiber), GRACE), (ended) =>
+        Option.isSome(ended) ? Effect.void : Effect.logWarning(`what was cancelled did not end within ${GRACE}`)
+      )
+
+const outcomeOf = (delivery: Delivery): ToolOutcome | undefined => {
+  if (delivery._tag !== "Event") return undefined
+  const { event } = delivery
+  switch (event._tag) {
+    case "WorkerCompleted":
+      return { _tag: "ToolCompleted", result: event.result }
+    case "WorkerFailed":
+      return { _tag: "ToolFailed", failure: event.failure }
+    case "WorkerCancelled":
+      return { _tag: "ToolCancelled" }
+    default:
+      return undefined
+  }
+}
+
+export const make = ({ bus, journal, model, pool, tools }: Services) => {
+  let listed: ReadonlyArray<Tool> | undefined
+  let toolkit: OfferedTools | undefined
+  const around: Turn.Surroundings = {
+    journal,
+    tools,
+    model,
+    // Made anew only when the list is another one: decoders are cached by its identity.
+    offered: Effect.map(tools.list, (list) => {
+      if (toolkit === undefined || listed !== list) {
+        listed = list
+        toolkit = offered(list)
+      }
+      return toolkit
+    })
+  }
+
+  /** Runs the turn that the state says is open. */
+  const startTurn = (life: Life): Effect.Effect<void> => {
+    const { live, scope } = life
+    const current = live.state.turn
+    if (current === undefined) return Effect.void
+    const turn: RunningTurn = { id: current.id, draft: "", fiber: undefined, cancelling: undefined }
+    live.turn = turn
+    return Effect.map(
+      Effect.forkIn(Turn.run(around, TurnHost.make(bus, pool, life, turn, current)), scope),
+      (fiber) => {
+        turn.fiber = fiber
+      }
+    )
+  }
+
+  /** Learns how a worker ended from its own events, so it is told once however often it asks. */
+  const watchWorker = (life: Life, callId: CallId, workerId: WorkerId): Effect.Effect<void> =>
+    bus.subscribe({ topic: Topic.ofWorker(workerId), from: 1, policy: "catchup", capacity: 64 }).pipe(
+      Stream.map(outcomeOf),
+      Stream.filter((outcome) => outcome !== undefined),
+      Stream.runHead,
+      Effect.retry(Schedule.spaced("5 seconds")),
+      Effect.flatMap(
+        Option.match({
+          // The bus has closed: the next start asks again.
+          onNone: () => Effect.void,
+          onSome: (outcome) => report(life.live, life.inbox, Command.SettleCall({ callId, outcome }))
+        })
+      ),
+      Effect.ignore,
+      Effect.forkIn(life.scope),
+      Effect.asVoid
+    )
+
+  /** Runs a person's fast call, in the session's scope: whoever asked may go away meanwhile. */
+  const runPersonal = (life: Life, callId: CallId, work: Effect.Effect<ToolOutcome>): Effect.Effect<void> => {
+    const { inbox, live, scope } = life
+    return work.pipe(
+      Effect.flatMap((outcome) => report(live, inbox, Command.SettleCall({ callId, outcome }))),
+      Effect.ignore,
+      Effect.ensuring(Effect.sync(() => live.personal?.delete(callId))),
+      Effect.forkIn(scope),
+      Effect.map((fiber) => {
+        live.personal ??= new Map()
+        live.personal.set(callId, fiber)
+      })
+    )
+  }
+
+  const startPersonal = (life: Life, callId: CallId, name: string, args: Parameters<Tool["run"]>[0]) =>
+    runPersonal(
+      life,
+      callId,
+      Effect.matchEffect(tools.get(name), {
+        onFailure: ({ message }) => Effect.succeed(ToolRunner.failed("tool_not_found", message)),
+        onSuccess: (tool) => ToolRunner.run(life.live.id, tool, args)
+      })
+    )
+
+  /** Takes up a call that a crash left without an outcome. Those of a turn are the turn's own business. */
+  const takeUp = (life: Life, call: UnsettledCall): Effect.Effect<void> => {
+    if (call.workerId !== undefined) return watchWorker(life, call.callId, call.workerId)
+    if (call.turnId !== undefined) return Effect.void
+    return runPersonal(life, call.callId, Effect.orDie(Turn.again(around, life.live.id, call)))
+  }
+
+  const cancelWorkers = (calls: ReadonlyArray<UnsettledCall>, reason: string) =>
+    Effect.forEach(
+      calls,
+      ({ workerId }) =>
+        workerId === undefined
+          ? Effect.void
+          : persist(
+              pool.cancel(workerId, reason).pipe(Effect.catchTag(["WorkerNotFound", "WorkerEnded"], () => Effect.void))
+            ),
+      { concurrency: 8, discard: true }
+    )
+
+  /** Tells those who wait for an end, whichever way it came. */
+  const telling = (life: Life, waiting: Array<Ending>) =>
+    Effect.onExit((exit: Exit.Exit<unknown, unknown>) =>
+      Effect.suspend(() => {
+        const answer = Exit.isSuccess(exit) ? Effect.void : Effect.fail(interrupted(life.live))
+        for (const reply of waiting.splice(0)) reply(answer)
+        return Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
+          ? Effect.void
+          : Effect.logError(`${life.live.id} could not be brought to its end`, exit.cause)
+      })
+    )
+
+  /** Stops all that the turn has running, then ends it. */
+  const cancelTurn = (life: Life, turn: RunningTurn, waiting: Array<Ending>): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      yield* letGo(turn.fiber)
+      const state = yield* look(life.live, life.inbox)
+      yield* cancelWorkers(
+        state.calls.filter(({ turnId }) => turnId === turn.id),
+        "the turn was cancelled"
+      )
+      const text = yield* TurnHost.takeDraft(turn)
+      yield* report(
+        life.live,
+        life.inbox,
+        Command.EndTurn({ turnId: turn.id, outcome: "cancelled", text, failure: undefined })
+      )
+    }).pipe(telling(life, waiting), Effect.ignore, Effect.forkIn(life.scope), Effect.asVoid)
+
+  /** Stops all that the session has running, then ends it. */
+  const stop = (life: Life, reason: string, waiting: Array<Ending>): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      const { inbox, live } = life
+      const { turn } = live
+      yield* letGo(turn?.fiber)
+      yield* Effect.forEach(Array.from(live.personal?.values() ?? []), letGo, { concurrency: 8, discard: true })
+      const state = yield* look(live, inbox)
+      yield* cancelWorkers(state.calls, "the session was stopped")
+      const text = yield* TurnHost.takeDraft(turn)
+      yield* report(live, inbox, Command.End({ reason, text }))
+    }).pipe(telling(life, waiting), Effect.ignore, Effect.forkIn(life.scope), Effect.asVoid)
+
+  return { cancelTurn, startPersonal, startTurn, stop, takeUp, watchWorker }
+}
+
+export type Duties = ReturnType<typeof make>

@@ -1,0 +1,203 @@
+/**
+ * One live session: a supervised fiber with an inbox, and the only one that changes its state.
+ *
+ * It takes all that waits at once, decides it against the evolving state, appends the events in one go, and only when
+ * they are durable folds them in, publishes them and answers. A turn, a person's call and the end of a worker come in
+ * through the same inbox. What arrives while an append is under way makes the next batch.
+ *
+ * When it crashes, whoever waits is told at once; its supervisor starts it again with its state from the journal.
+ */
+import { Deferred, Effect, Result, type Scope } from "effect"
+import type { Registry } from "../../services/registry/Registry.ts"
+import type { SessionEvent } from "../../services/session/SessionEvent.ts"
+import { SessionHasEnded } from "../../services/session/SessionManager.ts"
+import { fold } from "../../services/session/SessionState.ts"
+import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
+import { type Batch, consider } from "./Batch.ts"
+import * as Inbox from "./Inbox.ts"
+import { giveBack, interrupted, type Item, type Life, type LiveSession, look } from "./LiveSession.ts"
+import type * as SessionDuties from "./SessionDuties.ts"
+import { appendOf, load } from "./SessionStore.ts"
+
+export interface Services extends SessionDuties.Services {
+  readonly registry: Registry["Service"]
+  /** Told when a session's fiber has ended, whichever way. */
+  readonly onDown: (live: LiveSession) => void
+}
+
+export const make = (services: Services, duties: SessionDuties.Duties) => {
+  const { bus, journal, onDown, registry } = services
+
+  const ended = (live: LiveSession) => new SessionHasEnded({ sessionId: live.id })
+
+  const beginCancel = (life: Life, { reply, turnId }: Batch["cancels"][number]): Effect.Effect<void> => {
+    const { turn } = life.live
+    if (turn === undefined || turn.id !== turnId) {
+      reply(Effect.void)
+      return Effect.void
+    }
+    if (turn.cancelling !== undefined) {
+      turn.cancelling.push(reply)
+      return Effect.void
+    }
+    turn.cancelling = [reply]
+    return duties.cancelTurn(life, turn, turn.cancelling)
+  }
+
+  const beginStop = (life: Life, { reason, reply }: Batch["stops"][number]): Effect.Effect<void> => {
+    const { live } = life
+    if (live.state.isEnded) {
+      reply(Effect.void)
+      return Effect.void
+    }
+    if (live.stopping !== undefined) {
+      live.stopping.push(reply)
+      return Effect.void
+    }
+    live.stopping = [reply]
+    return duties.stop(life, reason, live.stopping)
+  }
+
+  /** What follows from an event once it is durable. */
+  const follow = (life: Life, event: SessionEvent): Effect.Effect<void> => {
+    const { live } = life
+    switch (event._tag) {
+      case "TurnStarted":
+        return duties.startTurn(life)
+      case "TurnEnded":
+        if (live.turn?.id === event.turnId) live.turn = undefined
+        return Effect.void
+      case "ToolCallRequested":
+        if (event.workerId !== undefined) return duties.watchWorker(life, event.callId, event.workerId)
+        return event.turnId === undefined
+          ? duties.startPersonal(life, event.callId, event.tool, event.args)
+          : Effect.void
+      case "ToolCallSettled": {
+        const waiting = live.outcomes?.get(event.callId)
+        if (waiting !== undefined) {
+          live.outcomes?.delete(event.callId)
+          Deferred.doneUnsafe(waiting, Effect.succeed(event.outcome))
+        }
+        return Effect.void
+      }
+      default:
+        return Effect.void
+    }
+  }
+
+  /** Makes the events durable, and the state what they say. */
+  const write = Effect.fnUntraced(function* (life: Life, { admissions, events: [first, ...rest], state }: Batch) {
+    if (first === undefined) return
+    const { live } = life
+    const append = appendOf(state, live.state.sequence, [first, ...rest])
+    const written = yield* journal.append([append, ...admissions.map(({ append }) => append)])
+    const wasBusy = live.state.turn !== undefined
+    live.state = written.reduce(
+      (folded, recorded) => (recorded.topic === append.stream ? (fold(folded, recorded) ?? folded) : folded),
+      live.state
+    )
+    // A worker's first event is told before its next can happen.
+    yield* bus.publish(written)
+    for (const { enqueue } of admissions) yield* enqueue
+    for (const event of [first, ...rest]) yield* follow(life, event)
+    const isBusy = live.state.turn !== undefined
+    if (isBusy !== wasBusy) yield* mark(live, isBusy ? "busy" : "idle")
+  })
+
+  const commit = Effect.fnUntraced(function* (life: Life, items: ReadonlyArray<Item>) {
+    const { live } = life
+    live.inFlight = items
+    const batch = yield* consider(live, items)
+    const written = yield* Effect.result(write(life, batch))
+    live.inFlight = []
+    for (const answer of batch.refused) answer()
+    yield* giveBack(batch.unused)
+    if (Result.isSuccess(written)) {
+      for (const { reply } of batch.accepted) reply(Effect.succeed(live.state))
+      for (const cancel of batch.cancels) yield* beginCancel(life, cancel)
+      for (const stop of batch.stops) yield* beginStop(life, stop)
+    } else {
+      // Nothing has changed, and everybody hears why.
+      yield* giveBack(batch.admissions)
+      for (const { reply } of batch.accepted) reply(Effect.fail(written.failure))
+      for (const { reply } of [...batch.cancels, ...batch.stops]) reply(Effect.fail(written.failure))
+    }
+  })
+
+  const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0 })
+
+  const mark = (live: LiveSession, status: "busy" | "idle") => Effect.ignore(registry.update(keyOf(live), { status }))
+
+  /** Nobody waits for a fiber that is gone. */
+  const goDown = (life: Life): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { inbox, live } = life
+      const left = [...live.inFlight, ...Inbox.close(inbox)]
+      const hasEnded = live.state.isEnded
+      const waiting = [...(live.stopping ?? []), ...(live.turn?.cancelling ?? [])]
+      const outcomes = Array.from(live.outcomes?.values() ?? [])
+      live.inFlight = []
+      live.turn = undefined
+      live.personal = undefined
+      live.outcomes = undefined
+      live.stopping = undefined
+      live.status = hasEnded ? "gone" : "down"
+      // An answer runs whoever waits for it at once, so everything has to be in its place by then.
+      onDown(live)
+      for (const reply of waiting) reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
+      for (const outcome of outcomes) Deferred.doneUnsafe(outcome, Effect.fail(interrupted(live)))
+      for (const item of left) {
+        if (item._tag === "Stop") item.reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
+        else item.reply(Effect.fail(hasEnded ? ended(live) : interrupted(live)))
+      }
+      return giveBack(left.flatMap((item) => (item._tag === "Decide" ? item.admissions : [])))
+    })
+
+  const body = (life: Life): Body => {
+    const { inbox, live } = life
+    return Effect.whileLoop({
+      while: () => !live.state.isEnded,
+      // Between the append and the last answer there is no place to stop.
+      body: () => Effect.flatMap(Inbox.takeAll(inbox), (items) => Effect.uninterruptible(commit(life, items))),
+      step: () => undefined
+    }).pipe(Effect.onExit(() => goDown(life)))
+  }
+
+  /** Starts one life: with the state it was made with, and after a crash with that of the journal. */
+  const start = Effect.fnUntraced(function* (live: LiveSession): Effect.fn.Return<Body, unknown, Scope.Scope> {
+    const scope = yield* Effect.scope
+    if (live.status !== "starting") {
+      const state = yield* load(journal, live.id)
+      if (state !== undefined) live.state = state
+    }
+    const inbox = Inbox.make<Item>()
+    const life: Life = { live, inbox, scope }
+    yield* registry.register({
+      key: keyOf(live),
+      metadata: { agentType: live.state.agentType, ...live.state.metadata }
+    })
+    live.inbox = inbox
+    live.status = "running"
+    for (const call of live.state.calls) yield* duties.takeUp(life, call)
+    if (live.state.turn !== undefined) {
+      yield* mark(live, "busy")
+      yield* duties.startTurn(life)
+    } else if (live.state.waiting.length > 0) {
+      // Taking a look is enough: with no turn running, the first message that waits gets one.
+      yield* Effect.forkIn(Effect.ignore(look(live, inbox)), scope)
+    }
+    for (const resume of live.comeback?.splice(0) ?? []) resume()
+    live.comeback = undefined
+    return body(life)
+  })
+
+  /** A session that ends is forgotten; one that crashes is started again. */
+  const spec = (live: LiveSession): ChildSpec => ({
+    id: live.id,
+    restart: "transient",
+    start: start(live),
+    mailbox: Effect.sync(() => live.inbox.items.length + live.state.waiting.length)
+  })
+
+  return { spec }
+}

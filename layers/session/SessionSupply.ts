@@ -1,0 +1,232 @@
+/**
+ * The sessions that are in memory: found by id, started once however many ask for one at the same time, and let go
+ * of when they end.
+ *
+ * A session that crashes more often than its supervisor allows is given up on: those who waited for it are told, and
+ * its next use starts it afresh from its journal, with a fresh count of crashes.
+ */
+import { Deferred, Effect, Exit, type Scope } from "effect"
+import * as Topic from "../../services/events/Topic.ts"
+import type { StorageError } from "../../services/journal/StorageError.ts"
+import type { SessionEvent } from "../../services/session/SessionEvent.ts"
+import type { SessionId } from "../../services/session/SessionId.ts"
+import {
+  SessionHasEnded,
+  SessionInterrupted,
+  SessionNotFound,
+  TooManySessions
+} from "../../services/session/SessionManager.ts"
+import { fold, type SessionState } from "../../services/session/SessionState.ts"
+import type { SupervisorRef } from "../../services/supervision/Supervisor.ts"
+import * as LiveSession from "./LiveSession.ts"
+import * as SessionDuties from "./SessionDuties.ts"
+import * as SessionProcess from "./SessionProcess.ts"
+import { appendOf, load } from "./SessionStore.ts"
+
+export type Unavailable = SessionNotFound | SessionHasEnded | SessionInterrupted | TooManySessions | StorageError
+
+/** How long a caller waits for a session that is being restarted. */
+const COMEBACK = "5 seconds"
+
+export interface Options extends Omit<SessionProcess.Services, "onDown"> {
+  readonly sessions: SupervisorRef
+  /** Sessions in memory at the same time. */
+  readonly limit: number
+  readonly scope: Scope.Scope
+}
+
+export const make = (options: Options) => {
+  const { bus, journal, limit, scope, sessions } = options
+  const live = new Map<SessionId, LiveSession.LiveSession>()
+  const starting = new Map<SessionId, Deferred.Deferred<LiveSession.LiveSession, Unavailable>>()
+  /** Crashed, and not yet seen to be up again or given up on. */
+  const down = new Set<LiveSession.LiveSession>()
+  let wakeKeeper: (() => void) | undefined
+  let isClosed = false
+
+  const process = SessionProcess.make(
+    {
+      ...options,
+      onDown: (session) => {
+        if (session.status === "gone") forget(session)
+        else {
+          down.add(session)
+          wakeKeeper?.()
+        }
+      }
+    },
+    SessionDuties.make(options)
+  )
+
+  const forget = (session: LiveSession.LiveSession): void => {
+    session.status = "gone"
+    down.delete(session)
+    if (live.get(session.id) === session) live.delete(session.id)
+    for (const resume of session.comeback?.splice(0) ?? []) resume()
+  }
+
+  /** Forgets a session that its supervisor has given up on; false if it will come back. */
+  const forgetIfLost = (session: LiveSession.LiveSession): Effect.Effect<boolean> =>
+    Effect.matchEffect(sessions.getChildSpec(session.id), {
+      onFailure: () =>
+        Effect.sync(() => {
+          if (session.status !== "down") return false
+          forget(session)
+          return true
+        }),
+      onSuccess: () => Effect.succeed(false)
+    })
+
+  /** Puts a state into memory and starts its fiber. */
+  const launch = Effect.fnUntraced(function* (
+    state: SessionState
+  ): Effect.fn.Return<LiveSession.LiveSession, SessionInterrupted | TooManySessions> {
+    const session = LiveSession.make(state)
+    yield* sessions.startChild(process.spec(session)).pipe(
+      Effect.catchTags({
+        MaxChildren: ({ limit }) => Effect.fail(new TooManySessions({ limit })),
+        ChildStartFailed: (error) => interrupted(state.id, error),
+        ChildExists: (error) => interrupted(state.id, error),
+        SupervisorStopped: () => Effect.fail(LiveSession.interrupted(session))
+      })
+    )
+    // One that ended in the same instant has already been forgotten.
+    if (session.status !== "gone") live.set(session.id, session)
+    return session
+  })
+
+  const interrupted = (sessionId: SessionId, error: Error) =>
+    Effect.andThen(
+      Effect.logError(`session ${sessionId} could not be started`, error),
+      Effect.fail(new SessionInterrupted({ sessionId }))
+    )
+
+  const startStored = Effect.fnUntraced(function* (sessionId: SessionId) {
+    const state = yield* load(journal, sessionId)
+    if (state === undefined) return yield* new SessionNotFound({ sessionId })
+    if (state.isEnded) return yield* new SessionHasEnded({ sessionId })
+    return yield* launch(state)
+  })
+
+  const startNew = Effect.fnUntraced(function* (sessionId: SessionId, event: SessionEvent) {
+    const stored = yield* load(journal, sessionId)
+    if (stored !== undefined) {
+      return stored.isEnded ? yield* new SessionHasEnded({ sessionId }) : yield* launch(stored)
+    }
+    const topic = Topic.ofSession(sessionId)
+    const planned = fold(undefined, { topic, sequence: 1, at: 0, event })
+    if (planned === undefined) return yield* Effect.die(new Error(`a session cannot begin with ${event._tag}`))
+    const recorded = yield* journal.append([appendOf(planned, 0, [event])])
+    yield* bus.publish(recorded)
+    const state = recorded.reduce<SessionState | undefined>(fold, undefined)
+    return yield* launch(state ?? planned)
+  })
+
+  /** Whoever comes first starts it, on behalf of all and of nobody: it goes on when they go away. */
+  const once = (
+    id: SessionId,
+    work: Effect.Effect<LiveSession.LiveSession, Unavailable>
+  ): Effect.Effect<LiveSession.LiveSession, Unavailable> =>
+    Effect.suspend(() => {
+      const underway = starting.get(id)
+      if (underway !== undefined) return Deferred.await(underway)
+      if (isClosed) return Effect.fail(new SessionInterrupted({ sessionId: id }))
+      if (live.size + starting.size >= limit) return Effect.fail(new TooManySessions({ limit }))
+      const started = Deferred.makeUnsafe<LiveSession.LiveSession, Unavailable>()
+      starting.set(id, started)
+      return work.pipe(
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            starting.delete(id)
+            const isCut = Exit.isFailure(exit) && Exit.hasInterrupts(exit)
+            Deferred.doneUnsafe(started, isCut ? Effect.fail(new SessionInterrupted({ sessionId: id })) : exit)
+          })
+        ),
+        Effect.ignoreCause,
+        Effect.forkIn(scope),
+        Effect.andThen(Deferred.await(started))
+      )
+    })
+
+  /** Waits until a crashed session is up again, or starts it afresh if it was given up on. */
+  const comeback = (session: LiveSession.LiveSession): Effect.Effect<LiveSession.LiveSession, Unavailable> =>
+    Effect.flatMap(forgetIfLost(session), (isLost) => {
+      if (isLost) return reach(session.id)
+      return Effect.callback<void>((resume) => {
+        if (session.status !== "down") {
+          resume(Effect.void)
+          return
+        }
+        session.comeback ??= []
+        session.comeback.push(() => resume(Effect.void))
+      }).pipe(
+        Effect.timeoutOption(COMEBACK),
+        Effect.flatMap(() =>
+          session.status === "running" ? Effect.succeed(session) : Effect.fail(LiveSession.interrupted(session))
+        )
+      )
+    })
+
+  /** The session, in memory and running. */
+  const reach = (id: SessionId): Effect.Effect<LiveSession.LiveSession, Unavailable> =>
+    Effect.suspend(() => {
+      const found = live.get(id)
+      if (found === undefined) return once(id, startStored(id))
+      if (found.state.isEnded) return Effect.fail(new SessionHasEnded({ sessionId: id }))
+      return found.status === "running" ? Effect.succeed(found) : comeback(found)
+    })
+
+  /** The session of that id, made with this first event if there is none. */
+  const begin = (id: SessionId, event: SessionEvent): Effect.Effect<LiveSession.LiveSession, Unavailable> =>
+    Effect.suspend(() => (live.has(id) ? reach(id) : once(id, startNew(id, event))))
+
+  /** Returns when some session is down. For one fiber only. */
+  const someDown: Effect.Effect<void> = Effect.callback((resume) => {
+    if (down.size > 0) resume(Effect.void)
+    else {
+      wakeKeeper = () => {
+        wakeKeeper = undefined
+        resume(Effect.void)
+      }
+    }
+  })
+
+  /** Lets go of the sessions that were given up on, for ever. */
+  const keep: Effect.Effect<never> = someDown.pipe(
+    // A restart takes no time when all is well: what is still down after this is worth a look.
+    Effect.andThen(Effect.sleep("100 millis")),
+    Effect.andThen(
+      Effect.suspend(() =>
+        Effect.forEach(
+          Array.from(down),
+          (session) => {
+            if (session.status === "down") return forgetIfLost(session)
+            down.delete(session)
+            return Effect.succeed(false)
+          },
+          { discard: true }
+        )
+      )
+    ),
+    Effect.forever
+  )
+
+  /** Makes the map agree with what the supervisor runs. */
+  const reconcile = Effect.gen(function* () {
+    const children = new Set((yield* sessions.whichChildren).map(({ id }) => id))
+    for (const session of live.values()) if (!children.has(session.id)) forget(session)
+  })
+
+  /** Ends every fiber and leaves every session as it is, to be taken up again by the next start. */
+  const close = Effect.suspend(() => {
+    isClosed = true
+    return Effect.forEach(Array.from(live.keys()), (id) => Effect.ignore(sessions.terminateChild(id)), {
+      concurrency: 64,
+      discard: true
+    })
+  })
+
+  return { begin, close, find: (id: SessionId) => live.get(id), keep, reach, reconcile, size: () => live.size }
+}
+
+export type SessionSupply = ReturnType<typeof make>

@@ -1,0 +1,23 @@
+/** The tools that come with the runtime. */
+import { Effect } from "effect"
+import type { Journal } from "../../services/journal/Journal.ts"
+import type { Tool } from "../../services/tools/Tool.ts"
+import * as AnalyzeCodebase from "./AnalyzeCodebase.ts"
+import * as GenerateReport from "./GenerateReport.ts"
+import * as ProcessLargeFile from "./ProcessLargeFile.ts"
+import * as ReapedProcesses from "./ReapedProcesses.ts"
+import * as ToolSet from "./ToolSet.ts"
+
+export interface Options {
+  /** Directory for what is cloned; made when it is needed, and each clone removed with its call. */
+  readonly scratch: string
+}
+
+/** Their makers, to be put beside a program's own in a `ToolSet`. */
+export const tools = ({ scratch }: Options): ReadonlyArray<Effect.Effect<Tool, never, Journal>> => [
+  AnalyzeCodebase.make({ scratch }).pipe(Effect.provide(ReapedProcesses.layer)),
+  ProcessLargeFile.make,
+  GenerateReport.make
+]
+
+export const layer = (options: Options) => ToolSet.layer(tools(options))

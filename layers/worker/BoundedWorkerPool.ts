@@ -1,0 +1,193 @@
+/**
+ * `WorkerPool` as a bounded semaphore with a fair queue, durable in the journal.
+ *
+ * The state lives with the layer; the fibers that work on it are the child `pool` of `Workers`, and each running worker
+ * is a child of `ToolExecutors`. When the layer closes, the workers are interrupted without an end: they go on after the
+ * next start.
+ */
+import { Clock, Deferred, Duration, Effect, Layer, Option } from "effect"
+import * as Topic from "../../services/events/Topic.ts"
+import { Registry } from "../../services/registry/Registry.ts"
+import { ToolExecutors, Workers } from "../../services/supervision/Places.ts"
+import { Tools } from "../../services/tools/Tools.ts"
+import { generateWorkerId, type WorkerId } from "../../services/worker/WorkerId.ts"
+import { type Admission, type Task, WorkerEnded, WorkerNotFound, WorkerPool } from "../../services/worker/WorkerPool.ts"
+import * as FindWorkers from "./FindWorkers.ts"
+import { dispatcher, expirer, reclaimer } from "./PoolFibers.ts"
+import { PoolState } from "./PoolState.ts"
+import { decodeSummary, recover } from "./RecoverWorkers.ts"
+import * as RunWorker from "./RunWorker.ts"
+import { settler } from "./Settler.ts"
+import * as WorkerRecords from "./WorkerRecords.ts"
+
+export interface Options {
+  /** Workers that may run at a time (default 3). */
+  readonly permits?: number | undefined
+  /** Tasks that may wait (default 50). */
+  readonly capacity?: number | undefined
+  /** How long a task may wait before it fails without having started (default 30 seconds). */
+  readonly patience?: Duration.Input | undefined
+  /** How long a tool may take to stop before its worker ends without it (default 10 seconds). */
+  readonly grace?: Duration.Input | undefined
+  /** How long a caller may hold a place before the pool looks whether it was forgotten (default 10 seconds). */
+  readonly lease?: Duration.Input | undefined
+}
+
+const childId = "pool"
+
+/** Whole and finite, as the journal keeps it. */
+const milliseconds = (duration: Duration.Input): number =>
+  Math.min(Number.MAX_SAFE_INTEGER, Math.ceil(Duration.toMillis(duration)))
+
+export const make = Effect.fnUntraced(function* (options: Options = {}) {
+  const clock = yield* Clock.Clock
+  const registry = yield* Registry
+  const tools = yield* Tools
+  const workers = yield* Workers
+  const executors = yield* ToolExecutors
+  const records = yield* WorkerRecords.make
+  const { bus, journal } = records
+
+  const { capacity = 50, permits = 3 } = options
+  if (!Number.isSafeInteger(permits) || permits < 1 || !Number.isSafeInteger(capacity) || capacity < 0) {
+    return yield* Effect.die(
+      new RangeError(`a pool has at least one permit and no negative capacity: ${permits}, ${capacity}`)
+    )
+  }
+  const state = new PoolState(
+    {
+      permits,
+      capacity,
+      patience: milliseconds(options.patience ?? "30 seconds"),
+      lease: milliseconds(options.lease ?? "10 seconds")
+    },
+    clock
+  )
+  const grace = milliseconds(options.grace ?? "10 seconds")
+  const childOf = RunWorker.make({ state, records, tools, registry, grace })
+  const find = FindWorkers.make(state, journal)
+
+  yield* recover(state, journal)
+
+  // Released last to first: the pool starts nothing more, then what runs is interrupted.
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() =>
+      Effect.forEach(
+        [...state.live.values()].filter(({ phase }) => phase === "running" || phase === "ending"),
+        ({ id }) => Effect.ignore(executors.terminateChild(id)),
+        { concurrency: "unbounded", discard: true }
+      )
+    )
+  )
+  yield* Effect.acquireRelease(
+    // Fails only where the tree is wrong: two pools in one place, or a place that has stopped.
+    Effect.orDie(
+      workers.startChild({
+        id: childId,
+        start: Effect.succeed(
+          Effect.all(
+            [dispatcher(state, executors, childOf), settler(state, records), expirer(state), reclaimer(state, records)],
+            { concurrency: "unbounded", discard: true }
+          )
+        ),
+        mailbox: Effect.sync(() => state.schedule.queued)
+      })
+    ),
+    () =>
+      Effect.sync(() => state.close()).pipe(
+        Effect.andThen(workers.terminateChild(childId)),
+        Effect.andThen(workers.deleteChild(childId)),
+        Effect.ignore
+      )
+  )
+
+  const admit = Effect.fnUntraced(function* (task: Task) {
+    // Refused before anything is made of it: turning load away must cost next to nothing.
+    if (state.isFull) return yield* state.refuse()
+    const id = yield* generateWorkerId
+    const topic = Topic.ofWorker(id)
+    const { append, worker } = WorkerRecords.appendOf(
+      topic,
+      undefined,
+      [
+        {
+          _tag: "WorkerQueued",
+          workerId: id,
+          sessionId: task.sessionId,
+          callId: task.callId,
+          tool: task.tool.name,
+          args: task.args,
+          idempotent: task.tool.annotations.idempotent,
+          limits: {
+            deadline: milliseconds(task.tool.annotations.deadline),
+            hardCap: milliseconds(task.tool.annotations.hardCap)
+          }
+        }
+      ],
+      clock.currentTimeMillisUnsafe()
+    )
+    const entry = state.admit(worker, topic)
+    if (entry === undefined) return yield* state.refuse()
+    const admission: Admission = {
+      workerId: id,
+      append,
+      enqueue: Effect.sync(() => state.enqueue(entry)),
+      release: Effect.sync(() => state.forget(entry))
+    }
+    return admission
+  })
+
+  const submit = Effect.fnUntraced(function* (task: Task) {
+    const { append, enqueue, release, workerId } = yield* admit(task)
+    yield* journal.append([append]).pipe(
+      Effect.onError(() => release),
+      Effect.tap((recorded) => bus.publish(recorded)),
+      Effect.andThen(enqueue)
+    )
+    return workerId
+  }, Effect.uninterruptible)
+
+  /** Why a worker that is not live cannot be cancelled. */
+  const explain = Effect.fnUntraced(function* (workerId: WorkerId) {
+    const head = yield* journal.head(Topic.ofWorker(workerId))
+    if (head === undefined) return yield* new WorkerNotFound({ workerId })
+    const status = Option.match(decodeSummary(head.summary), {
+      onNone: () => "unreadable",
+      onSome: (summary) => summary.status
+    })
+    return yield* new WorkerEnded({ workerId, status })
+  })
+
+  const cancel = Effect.fnUntraced(function* (workerId: WorkerId, reason: string) {
+    const entry = state.live.get(workerId) ?? state.admitted.get(workerId)
+    if (entry === undefined) return yield* explain(workerId)
+    if (entry.cancelled === undefined && entry.phase !== "ending") {
+      entry.cancelled = reason
+      if (state.leaveQueue(entry)) state.settle(entry, { _tag: "WorkerCancelled", reason })
+      else yield* Deferred.succeed(entry.stop, reason)
+    }
+    const end = yield* Deferred.await(entry.ended)
+    return end === "WorkerCancelled" ? undefined : yield* explain(workerId)
+  })
+
+  return WorkerPool.of({
+    admit,
+    submit,
+    cancel,
+    get: find.get,
+    list: find.list,
+    status: Effect.sync(() => ({
+      permits: state.limits.permits,
+      running: state.schedule.running,
+      queued: state.schedule.queued,
+      capacity: state.limits.capacity,
+      patience: state.limits.patience,
+      completed: state.completed,
+      failed: state.failed,
+      cancelled: state.cancelled,
+      refused: state.refused
+    }))
+  })
+})
+
+export const layer = (options: Options = {}) => Layer.effect(WorkerPool, make(options))

@@ -1,0 +1,144 @@
+/**
+ * What a model is shown of a session: its turns in the order they ran, each with the message it answers. Bounded, so
+ * that a long session costs no more than a short one: the oldest turns go first, then the oldest steps of the
+ * current one; its message always stays.
+ */
+import type { Schema } from "effect"
+import type { Recorded } from "../events/RuntimeEvent.ts"
+import type { ToolOutcome } from "./SessionEvent.ts"
+import type { CallId, MessageId } from "./SessionId.ts"
+
+export interface ConversationCall {
+  readonly callId: CallId
+  readonly tool: string
+  readonly args: Schema.Json
+  /** Set once the call is settled. */
+  outcome: ToolOutcome | undefined
+}
+
+export interface UserEntry {
+  readonly _tag: "User"
+  readonly text: string
+}
+export interface AssistantEntry {
+  readonly _tag: "Assistant"
+  readonly text: string
+  readonly calls: ReadonlyArray<ConversationCall>
+}
+export type Entry = UserEntry | AssistantEntry
+
+/** Events that are looked at, from the newest back. */
+export const WINDOW = 1_000
+const MAX_ENTRIES = 200
+const MAX_CHARACTERS = 400_000
+const MAX_RESULT = 50_000
+
+/** What the model is told of a call's outcome. Long results are cut. */
+export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; readonly result: Schema.Json } => {
+  switch (outcome._tag) {
+    case "ToolCompleted": {
+      const text = JSON.stringify(outcome.result)
+      return text.length <= MAX_RESULT
+        ? { isFailure: false, result: outcome.result }
+        : {
+            isFailure: false,
+            result: `${text.slice(0, MAX_RESULT)}… (cut: the result has ${text.length} characters)`
+          }
+    }
+    case "ToolFailed":
+      return { isFailure: true, result: { error: outcome.failure.code, message: outcome.failure.message } }
+    case "ToolCancelled":
+      return { isFailure: true, result: { error: "cancelled", message: "the call was cancelled before it ended" } }
+    // ToolInterrupted
+    default:
+      return {
+        isFailure: true,
+        result: {
+          error: "interrupted",
+          message: "a crash cut the call off; whether it took effect is not known, so look before you call it again"
+        }
+      }
+  }
+}
+
+/** The entries that events tell of, in order. Calls that persons made are not part of the conversation. */
+export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
+  const entries: Array<Entry> = []
+  const texts = new Map<MessageId, string>()
+  const calls = new Map<CallId, ConversationCall>()
+  let step: Array<ConversationCall> | undefined
+  for (const { event } of events) {
+    switch (event._tag) {
+      case "MessageReceived":
+        texts.set(event.messageId, event.text)
+        break
+      case "TurnStarted": {
+        const text = texts.get(event.messageId)
+        texts.delete(event.messageId)
+        if (text !== undefined) entries.push({ _tag: "User", text })
+        step = undefined
+        break
+      }
+      case "MessageSettled":
+        step = []
+        entries.push({ _tag: "Assistant", text: event.text, calls: step })
+        break
+      case "ToolCallRequested": {
+        if (event.turnId === undefined) break
+        const call: ConversationCall = {
+          callId: event.callId,
+          tool: event.tool,
+          args: event.args,
+          outcome: undefined
+        }
+        calls.set(call.callId, call)
+        if (step === undefined) {
+          step = []
+          entries.push({ _tag: "Assistant", text: "", calls: step })
+        }
+        step.push(call)
+        break
+      }
+      case "ToolCallSettled": {
+        const call = calls.get(event.callId)
+        if (call === undefined) break
+        call.outcome = event.outcome
+        step = undefined
+        break
+      }
+      default:
+        break
+    }
+  }
+  return entries
+}
+
+const sizeOf = (entry: Entry): number =>
+  entry._tag === "User"
+    ? entry.text.length
+    : entry.calls.reduce(
+        (size, { args, outcome }) =>
+          size +
+          JSON.stringify(args).length +
+          (outcome === undefined ? 0 : JSON.stringify(toldOf(outcome).result).length),
+        entry.text.length
+      )
+
+/** The newest entries that fit, beginning with a user's message. */
+export const bounded = (entries: ReadonlyArray<Entry>): ReadonlyArray<Entry> => {
+  const current = entries.findLastIndex(({ _tag }) => _tag === "User")
+  let left = MAX_CHARACTERS
+  let from = entries.length
+  while (from > 0 && entries.length - from < MAX_ENTRIES) {
+    const entry = entries[from - 1]
+    if (entry === undefined) break
+    left -= sizeOf(entry)
+    if (left < 0 && from < entries.length) break
+    from--
+  }
+  if (from === 0 && entries[0]?._tag === "User") return entries
+  const start = entries.findIndex(({ _tag }, index) => index >= from && _tag === "User")
+  if (start !== -1) return entries.slice(start)
+  const message = entries[current]
+  return message === undefined ? entries.slice(from) : [message, ...entries.slice(from)]
+}

@@ -1,0 +1,178 @@
+/**
+ * A session's state: a fold over its events and nothing else. It is what every live session holds in memory, so it
+ * has only what decisions need; texts, arguments and results stay in the journal, found by their sequence.
+ */
+import type { Recorded } from "../events/RuntimeEvent.ts"
+import type { WorkerId } from "../worker/WorkerId.ts"
+import * as RecentMessages from "./RecentMessages.ts"
+import type { Session, SessionSummary } from "./Session.ts"
+import type { SessionMetadata } from "./SessionEvent.ts"
+import { type CallId, type MessageId, SessionId, type TurnId } from "./SessionId.ts"
+
+/** An accepted message that waits for its turn. Its text is in the journal at `sequence`. */
+export interface WaitingMessage {
+  readonly id: MessageId
+  readonly sequence: number
+}
+
+export interface CurrentTurn {
+  readonly id: TurnId
+  readonly messageId: MessageId
+  /** Sequence of the message it answers. */
+  readonly message: number
+  /** Rounds of tool calls so far: calls asked for together are one. */
+  readonly steps: number
+}
+
+/** A call that was journaled and has no outcome yet. Its arguments are in the journal at `sequence`. */
+export interface UnsettledCall {
+  readonly callId: CallId
+  readonly turnId: TurnId | undefined
+  readonly workerId: WorkerId | undefined
+  readonly tool: string
+  readonly sequence: number
+}
+
+export interface SessionState {
+  readonly id: SessionId
+  readonly title: string
+  readonly agentType: string
+  readonly metadata: SessionMetadata
+  readonly isEnded: boolean
+  /** The user's and the assistant's. */
+  readonly messages: number
+  readonly createdAt: number
+  readonly updatedAt: number
+  readonly waiting: ReadonlyArray<WaitingMessage>
+  readonly turn: CurrentTurn | undefined
+  readonly calls: ReadonlyArray<UnsettledCall>
+  readonly recent: RecentMessages.RecentMessages
+  /** Of the newest event. */
+  readonly sequence: number
+}
+
+const none: ReadonlyArray<never> = []
+
+const without = <A>(values: ReadonlyArray<A>, isGone: (value: A) => boolean): ReadonlyArray<A> => {
+  if (!values.some(isGone)) return values
+  const rest = values.filter((value) => !isGone(value))
+  return rest.length === 0 ? none : rest
+}
+
+const sessionOf = ({ topic }: Recorded): SessionId => SessionId.make(topic.slice("session:".length))
+
+/** Adds the next event of the session's stream. The first must be `SessionStarted`; nothing follows `SessionEnded`. */
+export const fold = (state: SessionState | undefined, recorded: Recorded): SessionState | undefined => {
+  const { at, event, sequence } = recorded
+  if (state === undefined) {
+    if (event._tag !== "SessionStarted") return undefined
+    return {
+      id: sessionOf(recorded),
+      title: event.title,
+      agentType: event.agentType,
+      metadata: event.metadata,
+      isEnded: false,
+      messages: 0,
+      createdAt: at,
+      updatedAt: at,
+      waiting: none,
+      turn: undefined,
+      calls: none,
+      recent: RecentMessages.empty,
+      sequence
+    }
+  }
+  switch (event._tag) {
+    case "SessionUpdated":
+      return {
+        ...state,
+        title: event.title ?? state.title,
+        metadata: event.metadata ?? state.metadata,
+        updatedAt: at,
+        sequence
+      }
+    case "MessageReceived":
+      return {
+        ...state,
+        messages: state.messages + 1,
+        waiting: [...state.waiting, { id: event.messageId, sequence }],
+        recent: RecentMessages.remember(state.recent, event.messageId, sequence),
+        updatedAt: at,
+        sequence
+      }
+    case "TurnStarted":
+      return {
+        ...state,
+        turn: {
+          id: event.turnId,
+          messageId: event.messageId,
+          message: state.waiting.find(({ id }) => id === event.messageId)?.sequence ?? sequence,
+          steps: 0
+        },
+        waiting: without(state.waiting, ({ id }) => id === event.messageId),
+        updatedAt: at,
+        sequence
+      }
+    case "ToolCallRequested": {
+      const { turn } = state
+      // The calls of one round are journaled together, so a round begins where none of the turn's is unsettled.
+      const isRound =
+        turn !== undefined && turn.id === event.turnId && !state.calls.some(({ turnId }) => turnId === turn.id)
+      return {
+        ...state,
+        turn: isRound ? { ...turn, steps: turn.steps + 1 } : turn,
+        calls: [
+          ...state.calls,
+          { callId: event.callId, turnId: event.turnId, workerId: event.workerId, tool: event.tool, sequence }
+        ],
+        updatedAt: at,
+        sequence
+      }
+    }
+    case "ToolCallSettled":
+      return {
+        ...state,
+        calls: without(state.calls, ({ callId }) => callId === event.callId),
+        updatedAt: at,
+        sequence
+      }
+    case "MessageSettled":
+      return { ...state, messages: state.messages + 1, updatedAt: at, sequence }
+    case "TurnEnded":
+      return {
+        ...state,
+        turn: undefined,
+        calls: without(state.calls, ({ turnId }) => turnId === event.turnId),
+        updatedAt: at,
+        sequence
+      }
+    case "SessionEnded":
+      return { ...state, isEnded: true, waiting: none, turn: undefined, calls: none, updatedAt: at, sequence }
+    default:
+      return { ...state, sequence }
+  }
+}
+
+/** Something is left to do that recovery must take up. */
+export const isOpen = (state: SessionState): boolean =>
+  !state.isEnded && (state.turn !== undefined || state.waiting.length > 0 || state.calls.length > 0)
+
+export const toSummary = (state: SessionState): SessionSummary => ({
+  id: state.id,
+  title: state.title,
+  agentType: state.agentType,
+  metadata: state.metadata,
+  status: state.isEnded ? "ended" : state.turn === undefined ? "idle" : "thinking",
+  messages: state.messages,
+  createdAt: state.createdAt,
+  updatedAt: state.updatedAt
+})
+
+export const toSession = (state: SessionState): Session => ({
+  ...toSummary(state),
+  queued: state.waiting.length,
+  ...(state.turn === undefined ? undefined : { turn: state.turn.id }),
+  workers:
+    state.calls.length === 0 ? none : state.calls.flatMap(({ workerId }) => (workerId === undefined ? [] : [workerId])),
+  sequence: state.sequence
+})
