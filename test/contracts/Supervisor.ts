@@ -436,8 +436,10 @@ export const supervisorContract = (layer: Layer.Layer<Supervisor>) => {
       yield* ref.startChild(child)
       yield* ref.terminateChild("a")
       const first = yield* Effect.forkChild(ref.restartChild("a"), { startImmediately: true })
-      yield* Effect.forkChild(Fiber.interrupt(first))
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(first))
+      yield* settle
       yield* TestClock.adjust("1 second")
+      yield* Fiber.join(interrupting)
       const second = yield* Effect.forkChild(ref.restartChild("a"), { startImmediately: true })
       if (gates[0] !== undefined) yield* Deferred.succeed(gates[0], undefined)
       yield* settle
