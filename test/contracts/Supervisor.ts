@@ -199,6 +199,30 @@ export const supervisorContract = (layer: Layer.Layer<Supervisor>) => {
       })
     }
 
+    test("two that crash in one tick are restarted together once", function* () {
+      const boom = yield* Deferred.make<void>()
+      const log: Array<string> = []
+      const child = (id: string): ChildSpec => ({
+        id,
+        start: Effect.sync(() => {
+          log.push(id)
+          return log.length > 2 ? Effect.never : Effect.andThen(Deferred.await(boom), Effect.die("boom"))
+        })
+      })
+      const blocker: ChildSpec = {
+        id: "blocker",
+        start: Effect.as(
+          Effect.addFinalizer(() => Effect.yieldNow),
+          Effect.never
+        )
+      }
+      const ref = yield* start([child("a"), child("b"), blocker], { strategy: "one_for_all", intensity: 1 })
+      yield* Deferred.succeed(boom, undefined)
+      yield* settle
+      assert.deepStrictEqual(log, ["a", "b", "a", "b"])
+      assert.strictEqual(yield* states(ref), "a running, b running, blocker running")
+    })
+
     test("one_for_all drops temporary siblings and starts those that had been stopped", function* () {
       const probe = makeProbe()
       const ref = yield* start([probe.child("a"), probe.child("b", { restart: "temporary" }), probe.child("c")], {
@@ -391,6 +415,37 @@ export const supervisorContract = (layer: Layer.Layer<Supervisor>) => {
       yield* ref.restartChild("a")
       yield* TestClock.adjust("2 minutes")
       assert.strictEqual(probe.news(), "-a")
+      assert.strictEqual(yield* states(ref), "a running")
+      assert.strictEqual(starts, 2)
+    })
+
+    test("an initialisation that was given up does not finish in its replacement's name", function* () {
+      const ref = yield* start([])
+      const gates = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      let starts = 0
+      const child: ChildSpec = {
+        id: "a",
+        shutdown: "1 second",
+        start: Effect.suspend(() => {
+          const gate = gates[starts++ - 1]
+          return gate === undefined
+            ? Effect.succeed(Effect.never)
+            : Effect.as(Effect.uninterruptible(Deferred.await(gate)), Effect.never)
+        })
+      }
+      yield* ref.startChild(child)
+      yield* ref.terminateChild("a")
+      const first = yield* Effect.forkChild(ref.restartChild("a"), { startImmediately: true })
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(first))
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(interrupting)
+      const second = yield* Effect.forkChild(ref.restartChild("a"), { startImmediately: true })
+      if (gates[0] !== undefined) yield* Deferred.succeed(gates[0], undefined)
+      yield* settle
+      assert.strictEqual(yield* states(ref), "a starting")
+      if (gates[1] !== undefined) yield* Deferred.succeed(gates[1], undefined)
+      yield* Fiber.join(second)
       assert.strictEqual(yield* states(ref), "a running")
     })
   })
