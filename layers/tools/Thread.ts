@@ -32,6 +32,9 @@ const crashed = (detail: string) =>
 const describe = (error: Error): string =>
   "code" in error && error.code === "ERR_WORKER_OUT_OF_MEMORY" ? "it ran out of memory" : error.message
 
+/** Megabytes of a heap that new objects may take up before they are looked through. */
+const youngHeap = 16
+
 /** Reports that nobody takes in time make room for newer ones; what ends the thread is always the newest. */
 const backlog = 64
 
@@ -53,7 +56,7 @@ export const run = <Output, Input = unknown>(options: Options<Input>): Effect.Ef
               execArgv: [],
               stdout: true,
               stderr: true,
-              resourceLimits: { maxOldGenerationSizeMb: options.heap }
+              resourceLimits: { maxOldGenerationSizeMb: options.heap, maxYoungGenerationSizeMb: youngHeap }
             })
             const offer = (message: ThreadMessage) => void Queue.offerUnsafe(messages, message)
             // Unread output would pile up.

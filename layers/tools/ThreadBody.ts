@@ -2,6 +2,7 @@
  * What runs inside a worker thread: one task, told with the thread's start, that reports its progress and ends with a
  * result or a failure. Plain promises and few imports, for a thread is started for each call and has to start fast.
  */
+import { setPriority } from "node:os"
 import { parentPort, workerData } from "node:worker_threads"
 
 /** An expected end: becomes the `ToolFailure` of the call. */
@@ -23,6 +24,9 @@ export type ThreadMessage =
   | { readonly _tag: "Failed"; readonly code: string; readonly message: string }
   | { readonly _tag: "Crashed"; readonly detail: string }
 
+/** Of 19: with every processor busy the thread still gets a third of what others get. */
+const niceness = 5
+
 /** Least milliseconds between two reports of the same stage. */
 const interval = 200
 
@@ -40,12 +44,18 @@ const reporter = (post: (message: ThreadMessage) => void): ThreadProgress => {
   }
 }
 
+/** Where a priority belongs to a thread, this one gives way to those that answer callers. */
+const stepBack = () => {
+  if (process.platform === "linux") setPriority(niceness)
+}
+
 /** Runs the thread's task. Called once, by the thread's entry file. */
 export const runTask = async <Input, Output>(
   task: (input: Input, progress: ThreadProgress) => Promise<Output>
 ): Promise<void> => {
   const port = parentPort
   if (port === null) throw new Error("this file is the entry of a worker thread")
+  stepBack()
   const post = (message: ThreadMessage) => port.postMessage(message)
   try {
     const input: Input = workerData

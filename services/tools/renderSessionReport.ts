@@ -21,6 +21,8 @@ export const duration = (milliseconds: number): string => {
     : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
 
+const plural = (value: number, noun: string) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`
+
 const newest = (shown: number, total: number) =>
   total > shown ? `\n\nThe newest ${count(shown)} of ${count(total)}.` : ""
 
@@ -39,8 +41,8 @@ export const render = (findings: Findings): string => {
           ? `last event ${time(findings.lastEventAt)}`
           : `ended ${time(findings.endedAt)} (${escape(findings.endReason)})`
       }; ${duration(Math.max(0, end - findings.startedAt))} in all.`,
-      `${count(messages.user)} messages from the user, ${count(messages.assistant)} from the assistant.`,
-      `${count(turnsEnded)} turns ended: ${count(turns.completed)} completed, ${count(turns.cancelled)} cancelled, ${count(turns.failed)} failed${turns.running > 0 ? `; ${count(turns.running)} running` : ""}.`
+      `${plural(messages.user, "message")} from the user, ${count(messages.assistant)} from the assistant.`,
+      `${plural(turnsEnded, "turn")} ended: ${count(turns.completed)} completed, ${count(turns.cancelled)} cancelled, ${count(turns.failed)} failed${turns.running > 0 ? `; ${count(turns.running)} running` : ""}.`
     ].join("\n"),
     findings.tools.length === 0
       ? "## Tools\n\nNo tool was called."

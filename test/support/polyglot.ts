@@ -30,16 +30,12 @@ const sample = (
 })
 
 const slashes = (language: string, file: string, statement: string) =>
-  sample(language, file, [2, 4, 2], [
-    "// a comment",
-    "",
-    "/*",
-    " * a longer",
-    " */",
-    `${statement} // beside code`,
-    "  ",
-    `${statement} /* inside */`
-  ])
+  sample(
+    language,
+    file,
+    [2, 4, 2],
+    ["// a comment", "", "/*", " * a longer", " */", `${statement} // beside code`, "  ", `${statement} /* inside */`]
+  )
 
 const hashes = (language: string, file: string, statement: string) =>
   sample(language, file, [2, 2, 1], ["# a comment", "", statement, "   # another", `${statement} # beside code`])
@@ -84,23 +80,22 @@ export const samples: ReadonlyArray<Sample> = [
   markups("Markdown", "a.md", "a text"),
   sample("CSS", "a.css", [3, 2, 0], ["a {", "  /* a", "  comment */", "  color: red;", "}"]),
   sample("Ruby", "a.rb", [2, 4, 1], ["# a", "=begin", "text", "=end", "", "a = 1 # beside", "puts a"]),
-  sample("Perl", "a.pl", [2, 6, 2], [
-    "#!/usr/bin/perl",
-    "# a",
-    "",
-    "print 1; # beside",
-    "=head1 NAME",
-    "text",
-    "=cut",
-    "",
-    "__END__",
-    "not run"
-  ]),
+  sample(
+    "Perl",
+    "a.pl",
+    [2, 6, 2],
+    ["#!/usr/bin/perl", "# a", "", "print 1; # beside", "=head1 NAME", "text", "=cut", "", "__END__", "not run"]
+  ),
   sample("Lua", "a.lua", [2, 4, 0], ["-- a", "--[[ a", "longer", "]]", "local a = 1 -- beside", "print(a)"]),
   sample("Haskell", "a.hs", [2, 3, 1], ["-- a", "{- a", "longer -}", "", "a = 1 -- beside", "b = 2"]),
   sample("SQL", "a.sql", [1, 3, 1], ["-- a", "/* a", "longer */", "", "select 1; -- beside"]),
   sample("Erlang", "a.erl", [1, 1, 1], ["% a", "", "a() -> 1. % beside"]),
-  sample("Elixir", "a.ex", [3, 4, 0], ["# a", 'defmodule A do', '  @doc """', "  text", '  """', "  def a, do: 1", "end"]),
+  sample(
+    "Elixir",
+    "a.ex",
+    [3, 4, 0],
+    ["# a", "defmodule A do", '  @doc """', "  text", '  """', "  def a, do: 1", "end"]
+  ),
   sample("Clojure", "a.clj", [1, 1, 1], [";; a", "", "(def a 1) ; beside"]),
   sample("Ada", "a.adb", [1, 1, 0], ["-- a", "null; -- beside"]),
   sample("TeX", "a.tex", [1, 1, 0], ["% a", "text % beside"]),
@@ -108,23 +103,33 @@ export const samples: ReadonlyArray<Sample> = [
   sample("PowerShell", "a.ps1", [1, 3, 0], ["# a", "<# a", "longer #>", "$a = 1"]),
   sample("Batchfile", "a.bat", [1, 2, 0], ["REM a", ":: b", "echo a"]),
   sample("JSON", "a.json", [3, 0, 0], ["{", '  "a": 1', "}"]),
-  sample("Python", "a.py", [4, 4, 2], [
-    "# a",
-    "",
-    "def a():",
-    '    """What it does:',
-    "",
-    "    nothing.",
-    '    """',
-    "    b = 1  # beside",
-    "    c = '# no comment'",
-    "    return b"
-  ]),
+  sample(
+    "Python",
+    "a.py",
+    [4, 4, 2],
+    [
+      "# a",
+      "",
+      "def a():",
+      '    """What it does:',
+      "",
+      "    nothing.",
+      '    """',
+      "    b = 1  # beside",
+      "    c = '# no comment'",
+      "    return b"
+    ]
+  ),
   sample("PHP", "a.php", [2, 4, 0], ["<?php", "// a", "# b", "/* a", "longer */", "$a = 1; // beside"]),
   sample("OCaml", "a.ml", [1, 2, 0], ["(* a", "longer *)", "let a = 1 (* beside *)"]),
   sample("Julia", "a.jl", [1, 3, 0], ["# a", "#= a", "longer =#", "a = 1"]),
   sample("Zig", "a.zig", [1, 1, 0], ["// a", "const a = 1; // beside"]),
-  sample("Vue", "a.vue", [4, 3, 0], ["<template>", "<!-- a -->", "</template>", "<script>", "// a", "/* b */", "</script>"]),
+  sample(
+    "Vue",
+    "a.vue",
+    [4, 3, 0],
+    ["<template>", "<!-- a -->", "</template>", "<script>", "// a", "/* b */", "</script>"]
+  ),
   sample(
     "TypeScript",
     "strings.ts",
@@ -132,7 +137,7 @@ export const samples: ReadonlyArray<Sample> = [
     [
       'const a = "/* no comment"',
       "const b = `// no ${`/* nor ${1} this`} comment`",
-      "const c = /[/*`\"]/.test(a)",
+      'const c = /[/*`"]/.test(a)',
       "const d = 4 / 2 // 1 / 1",
       "const e = `",
       "// text",

@@ -27,7 +27,10 @@ export const soon = (what: string, holds: () => boolean, seconds = 10) =>
 /** The process ids a fixture has written down, one a line. */
 export const writtenPids = (file: string): ReadonlyArray<number> => {
   try {
-    return readFileSync(file, "utf8").split("\n").filter((line) => line !== "").map(Number)
+    return readFileSync(file, "utf8")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map(Number)
   } catch {
     return []
   }

@@ -196,11 +196,11 @@ name = lambda x: x
         "a.ts": "export const a = 1\n",
         "binary.ts": new Uint8Array([0x23, 0, 1, 2]),
         "huge.ts": "//\n",
-        "large.ts": `${"const a = () => 1\n".repeat(70_000)}`,
+        "large.ts": "const a = () => 1\n".repeat(70_000),
         "utf16.ts": Buffer.from("\ufeffconst a = 1\n// b\n", "utf16le"),
         "unknown.zzz": "text\n",
         "outside/secret.ts": "1\n",
-        "script": "#!/usr/bin/env node\nfoo()\n"
+        script: "#!/usr/bin/env node\nfoo()\n"
       })
       truncateSync(join(root, "huge.ts"), 40 * 1024 * 1024)
       mkdirSync(join(root, "tree"))

@@ -81,7 +81,8 @@ django = {version = "^5", optional = true}
 mypy = "*"
 `,
           "poetry.lock": '[[package]]\nname = "flask"\nversion = "3.0.2"\n',
-          "requirements-dev.txt": "# tools\n-r base.txt\nblack==24.1 # pinned\nruff\\\n  >=0.3 --hash=sha256:abc\n\ngit+https://host/x\n"
+          "requirements-dev.txt":
+            "# tools\n-r base.txt\nblack==24.1 # pinned\nruff\\\n  >=0.3 --hash=sha256:abc\n\ngit+https://host/x\n"
         }),
         [
           "requests >=2,<3 runtime -",
@@ -107,7 +108,13 @@ mypy = "*"
           "Cargo.toml": `[package]\nname = "x"\n[dependencies]\nserde = { version = "1", features = ["derive"] }\ntokio = "1.3"\n[dev-dependencies]\nrand = "0.8"\n[build-dependencies]\ncc = "1"\n[target.'cfg(unix)'.dependencies]\nlibc = "0.2"\n`,
           "Cargo.lock": '[[package]]\nname = "serde"\nversion = "1.0.200"\n'
         }),
-        ["serde 1 runtime 1.0.200", "tokio 1.3 runtime -", "rand 0.8 development -", "cc 1 build -", "libc 0.2 runtime -"]
+        [
+          "serde 1 runtime 1.0.200",
+          "tokio 1.3 runtime -",
+          "rand 0.8 development -",
+          "cc 1 build -",
+          "libc 0.2 runtime -"
+        ]
       )
       assert.deepStrictEqual(
         yield* lines({

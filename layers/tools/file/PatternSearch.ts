@@ -1,4 +1,5 @@
 /** Lines that match a pattern. The engine is RE2's: its time grows with the text alone, whatever the pattern. */
+import { isAscii } from "node:buffer"
 import { RE2JS } from "re2js"
 import * as limits from "../../../services/tools/fileLimits.ts"
 import type { PatternMatch, PatternMatches } from "../../../services/tools/FileProfile.ts"
@@ -33,16 +34,25 @@ export const make = (pattern: string) => {
   let line = 0
   let total = 0
   let cutLines = 0
+  /** The line's bytes are characters as they are, which saves asking each line. */
+  let isPlain = true
+  let wasPlain = true
   const splitter = LineSplitter.make((bytes, isCut) => {
     line++
     if (isCut) cutLines++
-    const text = decode(bytes)
+    const text = isPlain ? bytes.toString("latin1") : decode(bytes)
     if (!expression.test(text)) return
     total++
     if (first.length < limits.matches) first.push({ line, text: excerpt(expression, text) })
   })
   return {
-    push: splitter.push,
+    push: (bytes: Buffer): void => {
+      const isNowPlain = isAscii(bytes)
+      // A line may have begun in the piece before.
+      isPlain = isNowPlain && wasPlain
+      wasPlain = isNowPlain
+      splitter.push(bytes)
+    },
     end: (): PatternMatches => {
       splitter.end()
       return { pattern, total, first, cutLines }

@@ -1,0 +1,30 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
+import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
+import { Tools } from "../../services/tools/Tools.ts"
+
+describe("BuiltInTools", () => {
+  it.effect("are three, described well enough for a model to call them", () =>
+    Effect.gen(function* () {
+      const tools = yield* (yield* Tools).list
+      assert.deepStrictEqual(
+        tools.map(({ annotations, name }) => [
+          name,
+          annotations.weight,
+          annotations.idempotent,
+          annotations.needsPermission
+        ]),
+        [
+          ["analyze_codebase", "heavy", true, false],
+          ["generate_report", "fast", true, false],
+          ["process_large_file", "heavy", true, false]
+        ]
+      )
+      for (const { description, parameters } of tools) {
+        assert.isAbove(description.length, 40)
+        assert.deepInclude(parameters, { type: "object", additionalProperties: false })
+      }
+    }).pipe(Effect.provide(BuiltInTools.layer({ scratch: "/nonexistent" }).pipe(Layer.provide(MemoryJournal.layer()))))
+  )
+})
