@@ -3,7 +3,7 @@
  * memory is in use and how much work there is, and tells of it on `system:health`.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks"
-import { type Duration, Effect, Layer } from "effect"
+import { Clock, Duration, Effect, Layer } from "effect"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import { Registry } from "../../services/registry/Registry.ts"
@@ -29,6 +29,7 @@ const make = Effect.fnUntraced(function* ({ interval = "1 second" }: Options) {
   const coordinators = yield* Coordinators
   const pool = yield* WorkerPool
   const registry = yield* Registry
+  const period = Duration.toMillis(interval)
 
   const start = Effect.gen(function* () {
     const delay = yield* Effect.acquireRelease(
@@ -39,25 +40,34 @@ const make = Effect.fnUntraced(function* ({ interval = "1 second" }: Options) {
       }),
       (histogram) => Effect.sync(() => histogram.disable())
     )
+    const clock = yield* Clock.Clock
+    const now = () => Number(clock.monotonicTimeNanosUnsafe())
+    let resetAt = now()
+
     const sample = Effect.gen(function* () {
+      // A reset blinds the histogram until it has looked again, so that while is measured by hand.
+      yield* Effect.sleep(resolution)
+      const whileBlind = lateness(now() - resetAt)
+      yield* Effect.sleep(Math.max(0, period - resolution))
+      resetAt = now()
       // After a block our timer may run before the histogram's own, and what it has not noted yet is lost in a reset:
       // two turns of the event loop let it note that first.
       yield* Effect.yieldNow
       yield* Effect.yieldNow
-      const { queued, running } = yield* pool.status
-      const agents = yield* registry.count
-      const { heapUsed, rss } = process.memoryUsage()
       const eventLoopDelay = {
         p50: lateness(delay.percentile(50)),
         p99: lateness(delay.percentile(99)),
-        max: lateness(delay.max)
+        max: Math.max(whileBlind, lateness(delay.max))
       }
       delay.reset()
+      const { queued, running } = yield* pool.status
+      const agents = yield* registry.count
+      const { heapUsed, rss } = process.memoryUsage()
       yield* bus.publishSystem(Topic.health, [
         { _tag: "HealthSampled", eventLoopDelay, rss, heapUsed, running, queued, agents }
       ])
     })
-    return Effect.forever(Effect.andThen(Effect.sleep(interval), sample))
+    return Effect.forever(sample)
   })
 
   yield* Effect.acquireRelease(Effect.orDie(coordinators.startChild({ id: childId, start })), () =>

@@ -218,7 +218,8 @@ const resultOf = (outcome: ToolOutcome): Effect.Effect<ToolRun, ToolFailure> => 
       return Effect.fail(new ToolFailure(outcome.failure))
     case "ToolCancelled":
       return Effect.fail(new ToolFailure({ code: "cancelled", message: "the call was cancelled before it ended" }))
-    case "ToolInterrupted":
+    // ToolInterrupted
+    default:
       return Effect.fail(new ToolFailure({ code: "interrupted", message: "a crash cut the call off; try again" }))
   }
 }

@@ -2,7 +2,7 @@
  * What a session does besides deciding: its turn, the calls that persons make, the workers it waits for, and how all
  * that is brought to an end. Everything runs in the scope of the session's fiber and reports to its inbox.
  */
-import { Cause, Effect, Exit, Fiber, Option, Result, Schedule, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Option, Schedule, Stream } from "effect"
 import type { LanguageModel } from "effect/ai"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Delivery } from "../../services/events/RuntimeEvent.ts"
@@ -17,7 +17,7 @@ import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { type Ending, interrupted, type Life, look, persist, report, type RunningTurn } from "./LiveSession.ts"
 import { type OfferedTools, offered } from "./Prompt.ts"
-import { eventAt, type JournalService } from "./SessionStore.ts"
+import type { JournalService } from "./SessionStore.ts"
 import * as ToolRunner from "./ToolRunner.ts"
 import * as Turn from "./Turn.ts"
 import * as TurnHost from "./TurnHost.ts"
@@ -135,14 +135,7 @@ export const make = ({ bus, journal, model, pool, tools }: Services) => {
   const takeUp = (life: Life, call: UnsettledCall): Effect.Effect<void> => {
     if (call.workerId !== undefined) return watchWorker(life, call.callId, call.workerId)
     if (call.turnId !== undefined) return Effect.void
-    const again = Effect.gen(function* (): Effect.fn.Return<ToolOutcome, unknown> {
-      const tool = yield* Effect.result(tools.get(call.tool))
-      const asked = yield* persist(eventAt(journal, life.live.id, call.sequence))
-      return Result.isSuccess(tool) && tool.success.annotations.idempotent && asked?.event._tag === "ToolCallRequested"
-        ? yield* ToolRunner.run(life.live.id, tool.success, asked.event.args)
-        : { _tag: "ToolInterrupted" }
-    })
-    return runPersonal(life, call.callId, Effect.orDie(again))
+    return runPersonal(life, call.callId, Effect.orDie(Turn.again(around, life.live.id, call)))
   }
 
   const cancelWorkers = (calls: ReadonlyArray<UnsettledCall>, reason: string) =>

@@ -7,25 +7,15 @@
  *
  * When it crashes, whoever waits is told at once; its supervisor starts it again with its state from the journal.
  */
-import { Clock, Deferred, Effect, Result, type Scope } from "effect"
+import { Deferred, Effect, Result, type Scope } from "effect"
 import type { Registry } from "../../services/registry/Registry.ts"
-import { type Command, decide } from "../../services/session/decide.ts"
-import { generateTurnId } from "../../services/session/SessionId.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
-import { NoTurn, SessionHasEnded } from "../../services/session/SessionManager.ts"
-import { fold, type SessionState } from "../../services/session/SessionState.ts"
+import { SessionHasEnded } from "../../services/session/SessionManager.ts"
+import { fold } from "../../services/session/SessionState.ts"
 import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
+import { type Batch, consider } from "./Batch.ts"
 import * as Inbox from "./Inbox.ts"
-import {
-  type Ending,
-  giveBack,
-  interrupted,
-  type Item,
-  type Life,
-  type LiveSession,
-  look,
-  topicOf
-} from "./LiveSession.ts"
+import { giveBack, interrupted, type Item, type Life, type LiveSession, look } from "./LiveSession.ts"
 import type * as SessionDuties from "./SessionDuties.ts"
 import { appendOf, load } from "./SessionStore.ts"
 
@@ -35,111 +25,38 @@ export interface Services extends SessionDuties.Services {
   readonly onDown: (live: LiveSession) => void
 }
 
-type Decided = Extract<Item, { readonly _tag: "Decide" | "Look" }>
-
-/** Commands that come from outside and that a session on its way out takes no more. */
-const isFromOutside = ({ _tag }: Command): boolean => _tag === "Send" || _tag === "Update" || _tag === "RequestCall"
-
-/** What a batch comes to, before anything is written. */
-interface Batch {
-  readonly state: SessionState
-  readonly events: Array<SessionEvent>
-  readonly accepted: Array<Decided>
-  /** Answers that do not depend on the append. */
-  readonly refused: Array<() => void>
-  /** Ends that begin once the batch is durable. */
-  readonly endings: Array<() => Effect.Effect<void>>
-}
-
 export const make = (services: Services, duties: SessionDuties.Duties) => {
   const { bus, journal, onDown, registry } = services
 
   const ended = (live: LiveSession) => new SessionHasEnded({ sessionId: live.id })
 
-  /** Decides item by item, each against what those before it have made of the state. */
-  const consider = Effect.fnUntraced(function* (life: Life, items: ReadonlyArray<Item>): Effect.fn.Return<Batch> {
+  const beginCancel = (life: Life, { reply, turnId }: Batch["cancels"][number]): Effect.Effect<void> => {
+    const { turn } = life.live
+    if (turn === undefined || turn.id !== turnId) {
+      reply(Effect.void)
+      return Effect.void
+    }
+    if (turn.cancelling !== undefined) {
+      turn.cancelling.push(reply)
+      return Effect.void
+    }
+    turn.cancelling = [reply]
+    return duties.cancelTurn(life, turn, turn.cancelling)
+  }
+
+  const beginStop = (life: Life, { reason, reply }: Batch["stops"][number]): Effect.Effect<void> => {
     const { live } = life
-    const topic = topicOf(live)
-    const at = yield* Clock.currentTimeMillis
-    const events: Array<SessionEvent> = []
-    const accepted: Array<Decided> = []
-    const refused: Array<() => void> = []
-    const endings: Array<() => Effect.Effect<void>> = []
-    let { state } = live
-    const evolve = (more: ReadonlyArray<SessionEvent>) => {
-      for (const event of more) {
-        events.push(event)
-        state = fold(state, { topic, sequence: state.sequence + 1, at, event }) ?? state
-      }
+    if (live.state.isEnded) {
+      reply(Effect.void)
+      return Effect.void
     }
-    for (const item of items) {
-      switch (item._tag) {
-        case "Look":
-          accepted.push(item)
-          break
-        case "Decide": {
-          if (live.stopping !== undefined && isFromOutside(item.command)) {
-            refused.push(() => item.reply(Effect.fail(ended(live))))
-            break
-          }
-          const decision = decide(state, item.command)
-          if (Result.isSuccess(decision)) {
-            evolve(decision.success)
-            accepted.push(item)
-          } else refused.push(() => item.reply(Effect.fail(decision.failure)))
-          break
-        }
-        case "CancelTurn": {
-          const current = state.turn?.id
-          if (live.stopping !== undefined || state.isEnded) {
-            refused.push(() => item.reply(Effect.fail(ended(live))))
-          } else if (current === undefined) {
-            refused.push(() => item.reply(Effect.fail(new NoTurn({ sessionId: live.id }))))
-          } else endings.push(() => beginCancel(life, current, item.reply))
-          break
-        }
-        case "Stop":
-          endings.push(() => beginStop(life, item.reason, item.reply))
-          break
-      }
+    if (live.stopping !== undefined) {
+      live.stopping.push(reply)
+      return Effect.void
     }
-    if (state.turn === undefined && state.waiting.length > 0 && live.stopping === undefined) {
-      const isStopping = items.some(({ _tag }) => _tag === "Stop")
-      const next = isStopping ? undefined : decide(state, { _tag: "StartTurn", turnId: yield* generateTurnId })
-      if (next !== undefined && Result.isSuccess(next)) evolve(next.success)
-    }
-    return { state, events, accepted, refused, endings }
-  })
-
-  const beginCancel = (life: Life, turnId: string, reply: Ending): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const { turn } = life.live
-      if (turn === undefined || turn.id !== turnId) {
-        reply(Effect.void)
-        return Effect.void
-      }
-      if (turn.cancelling !== undefined) {
-        turn.cancelling.push(reply)
-        return Effect.void
-      }
-      turn.cancelling = [reply]
-      return duties.cancelTurn(life, turn, turn.cancelling)
-    })
-
-  const beginStop = (life: Life, reason: string, reply: Ending): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const { live } = life
-      if (live.state.isEnded) {
-        reply(Effect.void)
-        return Effect.void
-      }
-      if (live.stopping !== undefined) {
-        live.stopping.push(reply)
-        return Effect.void
-      }
-      live.stopping = [reply]
-      return duties.stop(life, reason, live.stopping)
-    })
+    live.stopping = [reply]
+    return duties.stop(life, reason, live.stopping)
+  }
 
   /** What follows from an event once it is durable. */
   const follow = (life: Life, event: SessionEvent): Effect.Effect<void> => {
@@ -168,43 +85,43 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     }
   }
 
-  const admissionsOf = (item: Item) => (item._tag === "Decide" ? item.admissions : [])
+  /** Makes the events durable, and the state what they say. */
+  const write = Effect.fnUntraced(function* (life: Life, { admissions, events: [first, ...rest], state }: Batch) {
+    if (first === undefined) return
+    const { live } = life
+    const append = appendOf(state, live.state.sequence, [first, ...rest])
+    const written = yield* journal.append([append, ...admissions.map(({ append }) => append)])
+    const wasBusy = live.state.turn !== undefined
+    live.state = written.reduce(
+      (folded, recorded) => (recorded.topic === append.stream ? (fold(folded, recorded) ?? folded) : folded),
+      live.state
+    )
+    // A worker's first event is told before its next can happen.
+    yield* bus.publish(written)
+    for (const { enqueue } of admissions) yield* enqueue
+    for (const event of [first, ...rest]) yield* follow(life, event)
+    const isBusy = live.state.turn !== undefined
+    if (isBusy !== wasBusy) yield* mark(live, isBusy ? "busy" : "idle")
+  })
 
   const commit = Effect.fnUntraced(function* (life: Life, items: ReadonlyArray<Item>) {
     const { live } = life
     live.inFlight = items
-    const { accepted, endings, events, refused, state } = yield* consider(life, items)
-    const [first, ...rest] = events
-    if (first !== undefined) {
-      const admissions = accepted.flatMap(admissionsOf)
-      const append = appendOf(state, live.state.sequence, [first, ...rest])
-      const written = yield* Effect.result(journal.append([append, ...admissions.map(({ append }) => append)]))
-      if (Result.isFailure(written)) {
-        live.inFlight = []
-        for (const answer of refused) answer()
-        for (const item of accepted) item.reply(Effect.fail(written.failure))
-        for (const item of items)
-          if (item._tag === "CancelTurn" || item._tag === "Stop") item.reply(Effect.fail(written.failure))
-        return yield* giveBack(items.flatMap(admissionsOf))
-      }
-      const wasBusy = live.state.turn !== undefined
-      let folded = live.state
-      for (const recorded of written.success) {
-        if (recorded.topic === append.stream) folded = fold(folded, recorded) ?? folded
-      }
-      live.state = folded
-      yield* bus.publish(written.success)
-      for (const admission of admissions) yield* admission.enqueue
-      for (const event of events) yield* follow(life, event)
-      const isBusy = folded.turn !== undefined
-      if (isBusy !== wasBusy) yield* mark(live, isBusy ? "busy" : "idle")
-    }
+    const batch = yield* consider(live, items)
+    const written = yield* Effect.result(write(life, batch))
     live.inFlight = []
-    for (const answer of refused) answer()
-    for (const item of accepted) item.reply(Effect.succeed(live.state))
-    for (const begin of endings) yield* begin()
-    if (refused.length > 0)
-      yield* giveBack(items.filter((item) => item._tag === "Decide" && !accepted.includes(item)).flatMap(admissionsOf))
+    for (const answer of batch.refused) answer()
+    yield* giveBack(batch.unused)
+    if (Result.isSuccess(written)) {
+      for (const { reply } of batch.accepted) reply(Effect.succeed(live.state))
+      for (const cancel of batch.cancels) yield* beginCancel(life, cancel)
+      for (const stop of batch.stops) yield* beginStop(life, stop)
+    } else {
+      // Nothing has changed, and everybody hears why.
+      yield* giveBack(batch.admissions)
+      for (const { reply } of batch.accepted) reply(Effect.fail(written.failure))
+      for (const { reply } of [...batch.cancels, ...batch.stops]) reply(Effect.fail(written.failure))
+    }
   })
 
   const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0 })
@@ -233,7 +150,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
         if (item._tag === "Stop") item.reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
         else item.reply(Effect.fail(hasEnded ? ended(live) : interrupted(live)))
       }
-      return giveBack(left.flatMap(admissionsOf))
+      return giveBack(left.flatMap((item) => (item._tag === "Decide" ? item.admissions : [])))
     })
 
   const body = (life: Life): Body => {

@@ -69,8 +69,8 @@ export class SupervisedChild {
   }
 
   /** Starts it; returns when it has initialised, has failed to, or has come to its first wait. */
-  readonly launch = (state: "starting" | "restarting"): Effect.Effect<void> =>
-    Effect.suspend(() => {
+  launch(state: "starting" | "restarting"): Effect.Effect<void> {
+    return Effect.suspend(() => {
       const incarnation = ++this.incarnation
       this.state = state
       this.since = this.owner.now()
@@ -78,10 +78,11 @@ export class SupervisedChild {
         Effect.flatMap(this.spec.start, (body) => (this.initialised(incarnation) ? body : Effect.interrupt))
       )
     })
+  }
 
   /** Runs `last` in its place, for as long as its shutdown time allows, and is then stopped. */
-  readonly conclude = (last: Effect.Effect<unknown, unknown, Scope.Scope>): Effect.Effect<void> =>
-    Effect.suspend(() => {
+  conclude(last: Effect.Effect<unknown, unknown, Scope.Scope>): Effect.Effect<void> {
+    return Effect.suspend(() => {
       this.incarnation++
       this.state = "stopping"
       return Effect.andThen(
@@ -89,6 +90,7 @@ export class SupervisedChild {
         Effect.suspend(() => this.limit())
       )
     })
+  }
 
   private fork(effect: Effect.Effect<unknown, unknown, Scope.Scope>): Effect.Effect<void> {
     const { incarnation } = this
@@ -101,12 +103,14 @@ export class SupervisedChild {
   }
 
   /** Asks it to stop. When its time is over it is given up; `brutal_kill` leaves it no time. */
-  readonly halt: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.fiber === undefined || this.state === "stopping") return Effect.void
-    this.state = "stopping"
-    this.fiber.interruptUnsafe()
-    return this.limit()
-  })
+  halt(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.fiber === undefined || this.state === "stopping") return Effect.void
+      this.state = "stopping"
+      this.fiber.interruptUnsafe()
+      return this.limit()
+    })
+  }
 
   /** Gives it up when it is still there after its shutdown time. */
   private limit(): Effect.Effect<void> {

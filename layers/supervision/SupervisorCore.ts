@@ -48,17 +48,17 @@ export class Request<A, E> {
   }
 
   /** The caller has been interrupted. A child it was starting is stopped again; anything else goes on without it. */
-  readonly cancel: Effect.Effect<void> = Effect.suspend(() => {
+  cancel(): Effect.Effect<void> {
     this.isCancelled = true
     if (this.isAnswered || this.child === undefined) return Effect.void
     return Effect.andThen(
-      this.child.halt,
+      this.child.halt(),
       Effect.callback<void>((resume) => {
         if (this.isAnswered) return resume(Effect.void)
         this.released = () => resume(Effect.void)
       })
     )
-  })
+  }
 }
 
 /** The part that differs. Everything here runs in the loop, one thing at a time. */
@@ -131,7 +131,7 @@ export class SupervisorCore implements Owner {
         run: () => (request.isCancelled ? undefined : run(request)),
         refuse: () => request.answer(Effect.suspend(otherwise))
       })
-      return request.cancel
+      return Effect.suspend(() => request.cancel())
     })
   }
 

@@ -143,7 +143,7 @@ export const make = (core: SupervisorCore, flags: Flags) => {
   }
 
   const halt = (child: SupervisedChild): Effect.Effect<void> => {
-    if (child.fiber !== undefined) return child.halt
+    if (child.fiber !== undefined) return child.halt()
     stopped(child)
     return Effect.void
   }

@@ -64,7 +64,7 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
   const stop = (child: SupervisedChild) =>
     Effect.gen(function* () {
       const wasAlive = child.fiber !== undefined
-      yield* child.halt
+      yield* child.halt()
       while (child.fiber !== undefined) yield* changed(child)
       if (wasAlive) {
         const { reason } = child

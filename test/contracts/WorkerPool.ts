@@ -6,7 +6,7 @@ import * as Topic from "../../services/events/Topic.ts"
 import { type EventBus } from "../../services/events/EventBus.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
-import type { Registry } from "../../services/registry/Registry.ts"
+import { Registry } from "../../services/registry/Registry.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
 import type { ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import { ToolCall, ToolFailure } from "../../services/tools/Tool.ts"
@@ -266,7 +266,8 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
       yield* Fiber.join(cancelling)
       yield* Fiber.join(again)
       assert.isTrue(isCleanedUp)
-      assert.strictEqual(world.agents.filter(({ metadata }) => metadata?.["workerId"] === id).length, 0)
+      const agents = yield* Registry.use((registry) => registry.find({ role: "worker" }))
+      assert.isFalse(agents.some(({ metadata }) => metadata["workerId"] === id))
       assert.deepStrictEqual(yield* endsOf(id), [{ _tag: "WorkerCancelled", reason: "enough" }])
       yield* eventually("the next one runs", () => world.starts.includes("b"))
     })

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url"
 import * as DataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import { Journal } from "../../services/journal/Journal.ts"
-import * as FakeFoundation from "../support/FakeFoundation.ts"
+import { foundationLayer } from "../support/foundation.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { sessionTopic } from "../support/topics.ts"
 
@@ -77,7 +77,7 @@ describe("DataDirectory", () => {
         for (const file of files) assert.strictEqual(statSync(join(directory, file)).mode & 0o777, 0o600, file)
       }).pipe(
         Effect.provide(SqlJournal.layer),
-        Effect.provide(Layer.merge(DataDirectory.layer(directory), FakeFoundation.layer))
+        Effect.provide(Layer.merge(DataDirectory.layer(directory), foundationLayer))
       )
     }).pipe(Effect.scoped)
   )

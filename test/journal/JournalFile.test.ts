@@ -7,7 +7,7 @@ import { DatabaseSync } from "node:sqlite"
 import * as DataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import { type Append, Journal } from "../../services/journal/Journal.ts"
-import * as FakeFoundation from "../support/FakeFoundation.ts"
+import { foundationLayer } from "../support/foundation.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { sessionTopic } from "../support/topics.ts"
 
@@ -25,7 +25,7 @@ const append = (after: number, count = 1): Append => ({
 const withJournal = <A, E>(directory: string, use: Effect.Effect<A, E, Journal>) =>
   use.pipe(
     Effect.provide(SqlJournal.layer, { local: true }),
-    Effect.provide(Layer.merge(DataDirectory.layer(directory), FakeFoundation.layer), { local: true })
+    Effect.provide(Layer.merge(DataDirectory.layer(directory), foundationLayer), { local: true })
   )
 
 const written = (directory: string, count: number) =>

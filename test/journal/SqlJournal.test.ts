@@ -10,14 +10,14 @@ import type { Topic } from "../../services/events/Topic.ts"
 import { type Append, Journal } from "../../services/journal/Journal.ts"
 import { Foundation } from "../../services/supervision/Places.ts"
 import { journalContract } from "../contracts/Journal.ts"
-import * as FakeFoundation from "../support/FakeFoundation.ts"
+import { foundationLayer } from "../support/foundation.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { sessionTopic } from "../support/topics.ts"
 
 const journalIn = <E>(directory: Effect.Effect<string, E, Scope.Scope>, options?: { readonly maxSize?: number }) =>
   SqlJournal.layerWith(options).pipe(
     Layer.provide(Layer.unwrap(Effect.map(directory, DataDirectory.layer))),
-    Layer.provideMerge(FakeFoundation.layer)
+    Layer.provideMerge(foundationLayer)
   )
 
 const a = sessionTopic("a")
@@ -114,7 +114,7 @@ describe("SqlJournal", () => {
         ...append(stream, 0),
         events: [event, ...Array.from({ length: 999 }, () => event)]
       })
-      const streams = Array.from({ length: 70 }, (_, index) => sessionTopic(`s${index}`))
+      const streams = Array.from({ length: 270 }, (_, index) => sessionTopic(`s${index}`))
       const fibers = yield* Effect.forEach(streams, (stream) =>
         Effect.forkChild(Effect.exit(journal.append([many(stream)])), { startImmediately: true })
       )
@@ -122,9 +122,9 @@ describe("SqlJournal", () => {
       const exits = yield* Fiber.joinAll(fibers)
       assert.deepStrictEqual(
         exits.map((exit) => Exit.isSuccess(exit)),
-        streams.map((_, index) => index < 65)
+        streams.map((_, index) => index < 262)
       )
-      const refusal = yield* Effect.flip(exits[69] ?? Effect.succeed([]))
+      const refusal = yield* Effect.flip(exits[269] ?? Effect.succeed([]))
       assert.strictEqual(refusal._tag, "StorageUnavailable")
       assert.include(refusal.message, "too many appends are waiting")
     }).pipe(Effect.provide(journalIn(temporaryDirectory)))

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url"
 import * as DataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import { Journal } from "../../services/journal/Journal.ts"
-import * as FakeFoundation from "../support/FakeFoundation.ts"
+import { foundationLayer } from "../support/foundation.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
 const program = fileURLToPath(new URL("../support/crashing-writer.ts", import.meta.url))
@@ -59,7 +59,7 @@ describe("a journal whose process is killed", () => {
         yield* appendUntilKilled(directory, acknowledged)
         yield* check(acknowledged).pipe(
           Effect.provide(SqlJournal.layer, { local: true }),
-          Effect.provide(Layer.merge(DataDirectory.layer(directory), FakeFoundation.layer), { local: true })
+          Effect.provide(Layer.merge(DataDirectory.layer(directory), foundationLayer), { local: true })
         )
       }
       assert.isAtLeast(

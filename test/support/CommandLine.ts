@@ -27,7 +27,10 @@ export class Running {
   readonly ended: Promise<Ended>
 
   constructor(entry: string, args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) {
-    this.process = spawn(process.execPath, [script(entry), ...args], { env: clean(env), stdio: ["ignore", "pipe", "pipe"] })
+    this.process = spawn(process.execPath, [script(entry), ...args], {
+      env: clean(env),
+      stdio: ["ignore", "pipe", "pipe"]
+    })
     this.process.stdout?.on("data", (data) => (this.stdout += String(data)))
     this.process.stderr?.on("data", (data) => (this.stderr += String(data)))
     this.ended = once(this.process, "close").then(([status]) => ({
@@ -43,7 +46,8 @@ export class Running {
     for (;;) {
       const found = wanted.exec(this[output])
       if (found !== null) return found
-      const more = stream === null ? "end" : await Promise.race([once(stream, "data"), this.ended.then(() => "end" as const)])
+      const more =
+        stream === null ? "end" : await Promise.race([once(stream, "data"), this.ended.then(() => "end" as const)])
       if (more === "end" && !wanted.test(this[output])) {
         throw new Error(`it ended before ${String(wanted)}: ${this.stdout}${this.stderr}`)
       }

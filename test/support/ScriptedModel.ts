@@ -24,7 +24,7 @@ export const calls = (...wanted: ReadonlyArray<readonly [name: string, params: u
 export type Script = (
   options: LanguageModel.ProviderOptions,
   round: number
-) => ReadonlyArray<Part> | Stream.Stream<Part, never>
+) => ReadonlyArray<Part> | Stream.Stream<Part>
 
 export const layer = (script: Script) => {
   let round = 0

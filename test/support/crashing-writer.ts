@@ -5,7 +5,7 @@ import { writeSync } from "node:fs"
 import * as DataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import { Journal } from "../../services/journal/Journal.ts"
-import * as FakeFoundation from "./FakeFoundation.ts"
+import { foundationLayer } from "./foundation.ts"
 import { sessionTopic } from "./topics.ts"
 
 const WRITERS = 200
@@ -27,6 +27,6 @@ const [directory = ""] = process.argv.slice(2)
 await Effect.runPromise(
   Effect.forEach(names, writer, { concurrency: "unbounded", discard: true }).pipe(
     Effect.provide(SqlJournal.layer),
-    Effect.provide(Layer.merge(DataDirectory.layer(directory), FakeFoundation.layer))
+    Effect.provide(Layer.merge(DataDirectory.layer(directory), foundationLayer))
   )
 )

@@ -1,13 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
+import { EventBus } from "../../services/events/EventBus.ts"
+import * as Topic from "../../services/events/Topic.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { StorageFull } from "../../services/journal/StorageError.ts"
+import { Registry } from "../../services/registry/Registry.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import { SupervisorStopped } from "../../services/supervision/Supervisor.ts"
+import { ToolCall } from "../../services/tools/Tool.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { endsOf, type Options, workerPoolContract } from "../contracts/WorkerPool.ts"
@@ -67,17 +72,19 @@ describe("BoundedWorkerPool", () => {
       const world = yield* PoolWorld
       const pool = yield* WorkerPool
       const executors = yield* ToolExecutors
+      const registry = yield* Registry
       const id = yield* pool.submit(world.task("a"))
       yield* eventually("running", () => world.running === 1)
       assert.deepStrictEqual(
         (yield* executors.whichChildren).map((child) => child.id),
         [id]
       )
-      assert.strictEqual(world.agents[0]?.key.session, SessionId.make("ses_one"))
-      assert.strictEqual(world.agents[0]?.key.role, "worker")
-      assert.deepStrictEqual(world.agents[0]?.metadata, { workerId: id, tool: "once" })
+      const [agent] = yield* registry.find({ session: SessionId.make("ses_one"), role: "worker", capability: "once" })
+      assert.deepStrictEqual(agent?.metadata, { workerId: id, tool: "once" })
       yield* world.finish("a")
-      yield* eventually("gone", () => world.agents.length === 0)
+      yield* eventually("done", () => world.eventsOf(id).includes("WorkerCompleted"))
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* registry.count, 0)
       assert.deepStrictEqual(yield* executors.whichChildren, [])
     }).pipe(Effect.provide(environment()))
   )
@@ -221,6 +228,42 @@ describe("BoundedWorkerPool", () => {
       )
     )
   })
+
+  it.effect("tells a subscriber everything from the beginning to the one end", () =>
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const bus = yield* EventBus
+      world.program(
+        "a",
+        ToolCall.use(({ progress }) =>
+          Effect.as(Effect.andThen(progress(10, "reading"), progress(90, "writing")), "done")
+        )
+      )
+      const id = yield* pool.submit(world.task("a"))
+      const seen = yield* bus.subscribe({ topic: Topic.ofWorker(id), from: 1 }).pipe(
+        Stream.flatMap((delivery) => (delivery._tag === "Event" ? Stream.make(delivery) : Stream.empty)),
+        Stream.takeUntil(({ event }) => event._tag === "WorkerCompleted"),
+        Stream.runCollect
+      )
+      assert.deepStrictEqual(
+        seen.map(({ event }) => event._tag),
+        ["WorkerQueued", "WorkerStarted", "WorkerProgress", "WorkerProgress", "WorkerCompleted"]
+      )
+      assert.deepStrictEqual(
+        seen.map(({ sequence }) => sequence),
+        [1, 2, 3, 4, 5]
+      )
+    }).pipe(
+      Effect.provide(
+        BoundedWorkerPool.layer().pipe(
+          Layer.provideMerge(PubSubEventBus.layer()),
+          Layer.provideMerge(layerProcess),
+          Layer.provideMerge(layerDurable)
+        )
+      )
+    )
+  )
 
   it.effect("starts nothing before its start is durable", () =>
     Effect.gen(function* () {
