@@ -71,11 +71,14 @@ export class SupervisedChild {
   /** Starts it; returns when it has initialised, has failed to, or has come to its first wait. */
   launch(state: "starting" | "restarting"): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const incarnation = ++this.incarnation
+      this.incarnation++
       this.state = state
       this.since = this.owner.now()
       return this.fork(
-        Effect.flatMap(this.spec.start, (body) => (this.initialised(incarnation) ? body : Effect.interrupt))
+        Effect.flatMap(this.spec.start, (body) => {
+          this.initialised()
+          return body
+        })
       )
     })
   }
@@ -145,13 +148,11 @@ export class SupervisedChild {
     return { _tag: "Failed", message: messageOf(exit.cause) }
   }
 
-  private initialised(incarnation: number): boolean {
-    if (incarnation !== this.incarnation) return false
-    if (this.state === "starting" || this.state === "restarting") {
-      this.state = "running"
-      this.owner.ready(this)
-    }
-    return true
+  /** Never of an earlier incarnation: one that is given up has been interrupted, and so does not get here. */
+  private initialised(): void {
+    if (this.state !== "starting" && this.state !== "restarting") return
+    this.state = "running"
+    this.owner.ready(this)
   }
 
   private over(incarnation: number, exit: Exit.Exit<unknown, unknown> | undefined): void {

@@ -2,7 +2,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, type Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import type { ChildSpec, Strategy, SupervisorSpec } from "../../services/supervision/ChildSpec.ts"
+import type {
+  ChildSpec,
+  DynamicSupervisorSpec,
+  Strategy,
+  SupervisorSpec
+} from "../../services/supervision/ChildSpec.ts"
 import { Supervisor, type SupervisorRef } from "../../services/supervision/Supervisor.ts"
 import { makeProbe, settle } from "../supervision/probe.ts"
 
@@ -123,13 +128,14 @@ export const supervisorContract = (layer: Layer.Layer<Supervisor>) => {
           id: "a",
           start: Effect.gen(function* () {
             log.push("start")
+            if (log.length > 1) return Effect.never
             yield* Effect.addFinalizer(() =>
               Effect.delay(
                 Effect.sync(() => log.push("finalized")),
                 "2 seconds"
               )
             )
-            return log.length === 1 ? Effect.andThen(Deferred.await(boom), Effect.die("boom")) : Effect.never
+            return Effect.andThen(Deferred.await(boom), Effect.die("boom"))
           })
         }
       ])
@@ -192,6 +198,30 @@ export const supervisorContract = (layer: Layer.Layer<Supervisor>) => {
         assert.strictEqual(yield* states(ref), "a running, b running, c running, d running")
       })
     }
+
+    test("two that crash in one tick are restarted together once", function* () {
+      const boom = yield* Deferred.make<void>()
+      const log: Array<string> = []
+      const child = (id: string): ChildSpec => ({
+        id,
+        start: Effect.sync(() => {
+          log.push(id)
+          return log.length > 2 ? Effect.never : Effect.andThen(Deferred.await(boom), Effect.die("boom"))
+        })
+      })
+      const blocker: ChildSpec = {
+        id: "blocker",
+        start: Effect.as(
+          Effect.addFinalizer(() => Effect.yieldNow),
+          Effect.never
+        )
+      }
+      const ref = yield* start([child("a"), child("b"), blocker], { strategy: "one_for_all", intensity: 1 })
+      yield* Deferred.succeed(boom, undefined)
+      yield* settle
+      assert.deepStrictEqual(log, ["a", "b", "a", "b"])
+      assert.strictEqual(yield* states(ref), "a running, b running, blocker running")
+    })
 
     test("one_for_all drops temporary siblings and starts those that had been stopped", function* () {
       const probe = makeProbe()
@@ -289,6 +319,7 @@ export const supervisorContract = (layer: Layer.Layer<Supervisor>) => {
       ])
       yield* Deferred.succeed(boom, undefined)
       yield* settle
+      yield* settle
       assert.deepStrictEqual(yield* ref.awaitExit, { _tag: "Shutdown" })
       assert.strictEqual(starts, 4)
       assert.strictEqual(probe.news(), "+a -a")
@@ -384,6 +415,37 @@ export const supervisorContract = (layer: Layer.Layer<Supervisor>) => {
       yield* ref.restartChild("a")
       yield* TestClock.adjust("2 minutes")
       assert.strictEqual(probe.news(), "-a")
+      assert.strictEqual(yield* states(ref), "a running")
+      assert.strictEqual(starts, 2)
+    })
+
+    test("an initialisation that was given up does not finish in its replacement's name", function* () {
+      const ref = yield* start([])
+      const gates = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      let starts = 0
+      const child: ChildSpec = {
+        id: "a",
+        shutdown: "1 second",
+        start: Effect.suspend(() => {
+          const gate = gates[starts++ - 1]
+          return gate === undefined
+            ? Effect.succeed(Effect.never)
+            : Effect.as(Effect.uninterruptible(Deferred.await(gate)), Effect.never)
+        })
+      }
+      yield* ref.startChild(child)
+      yield* ref.terminateChild("a")
+      const first = yield* Effect.forkChild(ref.restartChild("a"), { startImmediately: true })
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(first))
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(interrupting)
+      const second = yield* Effect.forkChild(ref.restartChild("a"), { startImmediately: true })
+      if (gates[0] !== undefined) yield* Deferred.succeed(gates[0], undefined)
+      yield* settle
+      assert.strictEqual(yield* states(ref), "a starting")
+      if (gates[1] !== undefined) yield* Deferred.succeed(gates[1], undefined)
+      yield* Fiber.join(second)
       assert.strictEqual(yield* states(ref), "a running")
     })
   })
@@ -533,6 +595,281 @@ export const supervisorContract = (layer: Layer.Layer<Supervisor>) => {
       assert.strictEqual((yield* Fiber.join(hanging))._tag, "SupervisorStopped")
       assert.strictEqual((yield* Fiber.join(behind))._tag, "SupervisorStopped")
       assert.strictEqual((yield* Fiber.join(stopping))._tag, "ChildNotFound")
+    })
+  })
+
+  describe("dynamic children", () => {
+    const startDynamic = (spec: Omit<DynamicSupervisorSpec, "id"> = {}) =>
+      Effect.flatMap(Supervisor, (supervisor) => supervisor.startDynamic({ id: "dynamic", ...spec }))
+
+    test("come and go; one that has ended or was terminated is forgotten", function* () {
+      const probe = makeProbe()
+      const ref = yield* startDynamic()
+      yield* ref.startChild(probe.child("a", { restart: "transient" }))
+      yield* ref.startChild(probe.child("b"))
+      assert.deepInclude(yield* Effect.flip(ref.startChild(probe.child("a"))), { _tag: "ChildExists", isRunning: true })
+      yield* probe.finish("a")
+      yield* ref.terminateChild("b")
+      assert.strictEqual(probe.news(), "+a +b -a -b")
+      assert.strictEqual(yield* states(ref), "")
+      assert.strictEqual((yield* Effect.flip(ref.terminateChild("b")))._tag, "ChildNotFound")
+      assert.strictEqual((yield* Effect.flip(ref.restartChild("b")))._tag, "ChildNotFound")
+      yield* ref.startChild(probe.child("b"))
+      assert.strictEqual((yield* Effect.flip(ref.deleteChild("b")))._tag, "ChildRunning")
+    })
+
+    test("no more than maxChildren, and room again when one has ended", function* () {
+      const probe = makeProbe()
+      const ref = yield* startDynamic({ maxChildren: 2 })
+      yield* ref.startChild(probe.child("a"))
+      yield* ref.startChild(probe.child("b", { restart: "temporary" }))
+      const refusal = yield* Effect.flip(ref.startChild(probe.child("c")))
+      assert.deepInclude(refusal, { _tag: "MaxChildren", limit: 2 })
+      yield* probe.crash("b")
+      yield* ref.startChild(probe.child("c"))
+      assert.strictEqual(yield* states(ref), "a running, c running")
+    })
+
+    test("a child that is slow to start or to stop keeps nobody waiting", function* () {
+      const probe = makeProbe()
+      const ref = yield* startDynamic()
+      const gate = yield* Deferred.make<void>()
+      const slow: ChildSpec = {
+        id: "slow",
+        shutdown: "infinity",
+        start: Effect.andThen(
+          Effect.addFinalizer(() => Deferred.await(gate)),
+          Effect.as(Deferred.await(gate), Effect.never)
+        )
+      }
+      const starting = yield* Effect.forkChild(Effect.exit(ref.startChild(slow)), { startImmediately: true })
+      yield* ref.startChild(probe.child("a"))
+      const stopping = yield* Effect.forkChild(ref.terminateChild("slow"), { startImmediately: true })
+      yield* probe.crash("a")
+      yield* ref.terminateChild("a")
+      assert.strictEqual(probe.news(), "+a -a +a -a")
+      assert.strictEqual(yield* states(ref), "slow stopping")
+      yield* Deferred.succeed(gate, undefined)
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(starting)))
+      yield* Fiber.join(stopping)
+      assert.strictEqual(yield* states(ref), "")
+    })
+
+    test("everybody who asked for a child's end hears of it", function* () {
+      const probe = makeProbe()
+      const scope = yield* Scope.make()
+      const ref = yield* Effect.flatMap(Supervisor, (supervisor) =>
+        Scope.provide(supervisor.startDynamic({ id: "dynamic" }), scope)
+      )
+      const gate = yield* Deferred.make<void>()
+      yield* ref.startChild({
+        id: "slow",
+        start: Effect.as(
+          Effect.addFinalizer(() => Deferred.await(gate)),
+          Effect.never
+        )
+      })
+      const calls = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(ref.terminateChild("slow")))
+      yield* settle
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* settle
+      assert.strictEqual(probe.news(), "")
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.joinAll([...calls, closing])
+    })
+
+    test("intensity counts the restarts of all children, as in OTP", function* () {
+      const probe = makeProbe()
+      const ref = yield* startDynamic({ intensity: 2 })
+      for (const id of ["a", "b", "c", "d"]) yield* ref.startChild(probe.child(id))
+      probe.news()
+      yield* probe.crash("a")
+      yield* probe.crash("b")
+      assert.strictEqual(probe.news(), "-a +a -b +b")
+      yield* probe.crash("c")
+      assert.strictEqual(probe.news(), "-c -d -b -a")
+      assert.deepStrictEqual(yield* ref.awaitExit, { _tag: "Shutdown" })
+    })
+
+    test("poison-session: counted per child, one that crashes for ever ends alone", function* () {
+      const probe = makeProbe()
+      const ref = yield* startDynamic({ intensityPer: "child", intensity: 3, period: "5 seconds" })
+      let starts = 0
+      const lastWords: Array<unknown> = []
+      yield* ref.startChild(probe.child("a"))
+      probe.news()
+      yield* ref.startChild({
+        id: "poison",
+        start: Effect.sync(() => {
+          starts++
+          return Effect.die("poison")
+        }),
+        onGiveUp: (reason) => Effect.sync(() => lastWords.push(reason))
+      })
+      yield* ref.startChild(probe.child("b"))
+      yield* settle
+      assert.strictEqual(starts, 4)
+      assert.deepStrictEqual(lastWords, [{ _tag: "Failed", message: "poison" }])
+      assert.strictEqual(probe.news(), "+b")
+      assert.strictEqual(yield* states(ref), "a running, b running")
+      for (let crash = 0; crash < 3; crash++) yield* probe.crash("a")
+      assert.strictEqual(yield* states(ref), "a running, b running")
+    })
+
+    test("a last word has the child's shutdown time and no more", function* () {
+      const ref = yield* startDynamic({ intensityPer: "child", intensity: 0 })
+      yield* ref.startChild({
+        id: "a",
+        shutdown: "1 second",
+        start: Effect.succeed(Effect.die("boom")),
+        onGiveUp: () => Effect.never
+      })
+      yield* settle
+      assert.strictEqual(yield* states(ref), "a stopping")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* states(ref), "")
+    })
+
+    test("stopping it stops all at once, each with its own time", function* () {
+      const probe = makeProbe()
+      const scope = yield* Scope.make()
+      const ref = yield* Effect.flatMap(Supervisor, (supervisor) =>
+        Scope.provide(supervisor.startDynamic({ id: "dynamic" }), scope)
+      )
+      for (const [id, shutdown] of [
+        ["a", "3 seconds"],
+        ["b", "1 second"],
+        ["c", "2 seconds"]
+      ] as const) {
+        yield* ref.startChild({
+          id,
+          shutdown,
+          start: Effect.as(
+            Effect.addFinalizer(() => Effect.never),
+            Effect.never
+          )
+        })
+      }
+      yield* ref.startChild(probe.child("d"))
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* settle
+      assert.strictEqual(probe.news(), "+d -d")
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* states(ref), "a stopping")
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(closing)
+    })
+
+    test("storm: 1,000 crash in one tick and all come back, each restarted once", function* () {
+      const ref = yield* startDynamic({ intensityPer: "child" })
+      const boom = yield* Deferred.make<void>()
+      const starts = new Map<string, number>()
+      for (let index = 0; index < 1_000; index++) {
+        const id = `s${index}`
+        yield* ref.startChild({
+          id,
+          start: Effect.sync(() => {
+            const times = (starts.get(id) ?? 0) + 1
+            starts.set(id, times)
+            return times === 1 ? Effect.andThen(Deferred.await(boom), Effect.die("storm")) : Effect.never
+          })
+        })
+      }
+      yield* Deferred.succeed(boom, undefined)
+      yield* settle
+      assert.deepStrictEqual(yield* ref.countChildren, { specs: 1_000, active: 1_000, supervisors: 0, workers: 1_000 })
+      assert.isTrue([...starts.values()].every((times) => times === 2))
+    })
+
+    test("soak-leak: 10,000 children come and go and nothing stays", function* () {
+      const ref = yield* startDynamic()
+      let alive = 0
+      const start = Effect.as(
+        Effect.acquireRelease(
+          Effect.sync(() => alive++),
+          () => Effect.sync(() => alive--)
+        ),
+        Effect.never
+      )
+      for (let index = 0; index < 10_000; index++) {
+        yield* ref.startChild({ id: `c${index}`, start })
+        if (index >= 10) yield* ref.terminateChild(`c${index - 10}`)
+      }
+      assert.strictEqual(alive, 10)
+      assert.deepStrictEqual(yield* ref.countChildren, { specs: 10, active: 10, supervisors: 0, workers: 10 })
+    })
+  })
+
+  describe("trees", () => {
+    test("a nested supervisor stops with its parent, children first", function* () {
+      const probe = makeProbe()
+      const scope = yield* Scope.make()
+      const ref = yield* startIn(scope, [probe.child("a")])
+      const nested = yield* ref.startSupervisor({ id: "nested", children: [probe.child("b"), probe.child("c")] })
+      yield* ref.startChild(probe.child("d"))
+      assert.strictEqual(nested.path, "top/nested")
+      probe.news()
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(probe.news(), "-d -c -b -a")
+    })
+
+    test("a crash changes nothing outside its subtree", function* () {
+      const probe = makeProbe()
+      const ref = yield* start([probe.child("a")])
+      yield* ref.startSupervisor({ id: "n", strategy: "one_for_all", children: [probe.child("b"), probe.child("c")] })
+      yield* ref.startChild(probe.child("d"))
+      probe.news()
+      yield* probe.crash("b")
+      assert.strictEqual(probe.news(), "-b -c +b +c")
+    })
+
+    for (const keepAdded of [false, true]) {
+      test(`children added at run time ${keepAdded ? "come back" : "are forgotten"} with their supervisor`, function* () {
+        const probe = makeProbe()
+        const ref = yield* start([])
+        const nested = yield* ref.startSupervisor({ id: "n", children: [probe.child("a")], intensity: 0, keepAdded })
+        yield* nested.startChild(probe.child("b"))
+        yield* nested.startChild(probe.child("t", { restart: "temporary" }))
+        const below = yield* nested.startDynamicSupervisor({ id: "below" })
+        yield* below.startChild(probe.child("x"))
+        probe.news()
+        yield* probe.crash("b")
+        assert.strictEqual(probe.news(), `-b -x -t -a +a${keepAdded ? " +b" : ""}`)
+        assert.strictEqual(yield* states(nested), keepAdded ? "a running, b running, below running" : "a running")
+        assert.strictEqual(
+          (yield* Effect.exit(below.startChild(probe.child("y"))))._tag,
+          keepAdded ? "Success" : "Failure"
+        )
+      })
+    }
+
+    test("the tree shows states, restarts, ages and mailboxes", function* () {
+      const probe = makeProbe()
+      const ref = yield* start([probe.child("a", { mailbox: Effect.succeed(7) })])
+      const nested = yield* ref.startDynamicSupervisor({ id: "n" }, { restart: "transient" })
+      for (let index = 0; index < 150; index++) yield* nested.startChild(probe.child(`x${index}`))
+      yield* TestClock.adjust("3 seconds")
+      yield* probe.crash("x0")
+      yield* TestClock.adjust("1 second")
+      const tree = yield* ref.tree
+      assert.deepInclude(tree, { id: "top", state: "running", strategy: "one_for_one", age: 4_000, total: 2 })
+      const [a, n] = tree.children
+      assert.deepStrictEqual(a, {
+        id: "a",
+        type: "worker",
+        state: "running",
+        restart: "permanent",
+        restarts: 0,
+        age: 4_000,
+        mailbox: 7,
+        children: [],
+        total: 0
+      })
+      assert.deepInclude(n, { id: "n", type: "supervisor", restart: "transient", strategy: "dynamic", total: 150 })
+      assert.lengthOf(n?.children ?? [], 100)
+      assert.deepInclude(n?.children[0], { id: "x0", restarts: 1, age: 1_000 })
+      yield* TestClock.adjust("10 seconds")
+      assert.deepInclude((yield* ref.tree).children[1]?.children[0], { id: "x0", restarts: 0 })
     })
   })
 }
