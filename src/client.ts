@@ -116,16 +116,25 @@ export const layer = (options: Options): Layer.Layer<Client> => {
 }
 
 /** Over HTTP: a request for each call. */
-export const layerHttp = (options: Options): Layer.Layer<Client> =>
-  Layer.effect(Client, overProtocol(options.url)).pipe(
-    Layer.provide(
-      RpcClient.layerProtocolHttp({
-        url: new URL("/rpc", options.url).toString(),
-        transformClient: HttpClient.mapRequest(HttpClientRequest.setHeaders(authorization(options)))
-      })
-    ),
+export const layerHttp = (options: Options): Layer.Layer<Client> => {
+  const protocol = Layer.effect(
+    RpcClient.Protocol,
+    Effect.flatMap(HttpClient.HttpClient, (client) =>
+      RpcClient.makeProtocolHttp(
+        client.pipe(
+          HttpClient.mapRequest(HttpClientRequest.prependUrl(new URL("/rpc", options.url).toString())),
+          HttpClient.mapRequest(HttpClientRequest.setHeaders(authorization(options))),
+          // Whoever refuses a request as such (this server, or a proxy before it) says so by the status.
+          HttpClient.filterStatusOk
+        )
+      )
+    )
+  )
+  return Layer.effect(Client, overProtocol(options.url)).pipe(
+    Layer.provide(protocol),
     Layer.provide([FetchHttpClient.layer, RpcSerialization.layerNdjson])
   )
+}
 
 /** A client over a WebSocket that is closed with the scope. */
 export const make = (options: Options): Effect.Effect<Operation, never, Scope.Scope> =>

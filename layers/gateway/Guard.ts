@@ -127,8 +127,8 @@ export const make = Effect.fnUntraced(function* (
     const call = connections.get(clientId)?.get(id)
     if (call === undefined) return
     const input = yield* invalid(call)
-    end(clientId, id)
     yield* refuse(clientId, id, Option.isSome(input) ? input.value : yield* report(call.rpc._tag, cause))
+    end(clientId, id)
   })
 
   const malformed = (clientId: number, reason: string) =>
@@ -155,8 +155,11 @@ export const make = Effect.fnUntraced(function* (
     switch (message._tag) {
       case "Exit": {
         if (hasDied(message.exit)) return fail(clientId, message.requestId, message.exit)
-        end(clientId, message.requestId)
-        return transport.send(clientId, message)
+        // Under way until the answer is handed over: a client that does not read runs into its limit.
+        return Effect.ensuring(
+          transport.send(clientId, message),
+          Effect.sync(() => end(clientId, message.requestId))
+        )
       }
       case "Defect":
         return Effect.flatMap(report("connection", message.defect), ({ message }) =>

@@ -13,9 +13,12 @@ export const serve = Command.make(
   },
   ({ port }) =>
     Effect.gen(function* () {
-      const { data } = yield* root
+      const { data, json } = yield* root
       const signals = yield* Signals
       const { serve } = yield* Effect.promise(() => import("../server/serve.ts"))
-      yield* serve({ port: Option.getOrUndefined(port), dataDirectory: Option.getOrUndefined(data) }, signals.first)
+      yield* serve(
+        { port: Option.getOrUndefined(port), dataDirectory: Option.getOrUndefined(data), json },
+        signals.first
+      )
     })
 ).pipe(Command.withDescription("Run a server in this terminal, until Ctrl-C"))

@@ -23,12 +23,19 @@ Ctrl-C stops it. Sessions and queued work go on after the next start.`
 
 /** Ends when `stop` does, with everything stopped in order. */
 export const serve = Effect.fnUntraced(function* (
-  given: { readonly port?: number | undefined; readonly dataDirectory?: string | undefined },
+  given: {
+    readonly port?: number | undefined
+    readonly dataDirectory?: string | undefined
+    /** Say where it is in one line of JSON instead. */
+    readonly json: boolean
+  },
   stop: Effect.Effect<void>
 ) {
   const settings = yield* resolveSettings(given)
   yield* Effect.gen(function* () {
-    yield* Console.log(welcome(yield* HttpGateway.url, settings.dataDirectory))
+    const url = yield* HttpGateway.url
+    const { dataDirectory } = settings
+    yield* Console.log(given.json ? JSON.stringify({ url, dataDirectory, version }) : welcome(url, dataDirectory))
     yield* stop
     yield* Console.error("stopping: nothing new is taken, what was accepted is answered")
   }).pipe(Effect.provide(Server.layer(settings)))

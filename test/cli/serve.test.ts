@@ -33,6 +33,21 @@ describe("espalier serve", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("with --json it says where it is in one line for programs, and Ctrl-C stops it with 0", () =>
+    Effect.gen(function* () {
+      const dataDirectory = yield* temporaryDirectory
+      const running = yield* start({ url: "" }, "serve", "--json", "--port", "0", "--data", dataDirectory)
+      yield* Effect.promise(() => running.until("stdout", /\n/))
+      const told = JSON.parse(running.stdout) as { readonly url: string; readonly dataDirectory: string }
+      assert.strictEqual(told.dataDirectory, dataDirectory)
+      const tree = yield* espalier({ url: told.url }, "tree")
+      assert.match(tree.stdout, /^espalier +one_for_one +running/)
+      assert.match(tree.stdout, /├─ foundation +rest_for_one/)
+      running.process.kill("SIGINT")
+      assert.strictEqual((yield* Effect.promise(() => running.ended)).status, 0)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("what it had accepted is there after the next start", () =>
     Effect.gen(function* () {
       const dataDirectory = yield* temporaryDirectory

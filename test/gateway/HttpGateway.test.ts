@@ -9,7 +9,7 @@ import { SessionNotFound } from "../../services/session/SessionManager.ts"
 import { WorkerId } from "../../services/worker/WorkerId.ts"
 import { WorkerNotFound } from "../../services/worker/WorkerPool.ts"
 import * as Client from "../../src/client.ts"
-import { secret } from "../support/FakeRuntime.ts"
+import { listed, secret } from "../support/FakeRuntime.ts"
 import * as GatewayServer from "../support/GatewayServer.ts"
 
 const { ServerUrl, logged, raw, socket } = GatewayServer
@@ -130,6 +130,24 @@ layer(GatewayServer.layer, { excludeTestServices: true })("the gateway", (it) =>
       assert.include(JSON.stringify(yield* Effect.promise(() => next(({ requestId }) => requestId === 301))), "permits")
       ws.close()
     })
+  )
+
+  it.effect("a client that does not read costs the calls it may have under way, and slows nobody else", () =>
+    Effect.gen(function* () {
+      const url = yield* ServerUrl
+      const espalier = yield* Client.make({ url })
+      const metadata = Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`label${at}`, "x".repeat(1_000)]))
+      yield* Effect.forEach(Array.from({ length: 20 }), () => espalier.StartSession({ metadata }))
+      const before = listed.times
+      const calls = Array.from({ length: 2_000 }, (_, id) => call(id, "ListSessions", {}))
+      const wire = yield* Effect.promise(() => GatewayServer.deaf(url, calls))
+      yield* Effect.sleep("500 millis")
+      // What the system buffers for both sides is answered besides: some megabytes.
+      assert.isAbove(listed.times - before, 1)
+      assert.isBelow(listed.times - before, 300)
+      assert.strictEqual((yield* espalier.PoolStatus()).permits, 3)
+      wire.destroy()
+    }).pipe(Effect.scoped)
   )
 
   it.effect("malformed frames cost the connection that sends them, after five of them", () =>

@@ -18,6 +18,9 @@ import { ToolNotFound, Tools } from "../../services/tools/Tools.ts"
 import { WorkerNotFound, WorkerPool } from "../../services/worker/WorkerPool.ts"
 import * as FakeFoundation from "./FakeFoundation.ts"
 
+/** How often sessions were listed. */
+export const listed = { times: 0 }
+
 export const secret = "at /secret/path.ts:1"
 
 const Sessions = Layer.effect(
@@ -64,7 +67,11 @@ const Sessions = Layer.effect(
           return session
         }),
         get: find,
-        list: ({ limit }) => Effect.sync(() => [...sessions.values()].toReversed().slice(0, limit)),
+        list: ({ limit }) =>
+          Effect.sync(() => {
+            listed.times++
+            return [...sessions.values()].toReversed().slice(0, limit)
+          }),
         send: Effect.fnUntraced(function* ({ sessionId, text }) {
           const session = yield* find(sessionId)
           const messageId = yield* generateMessageId

@@ -1,6 +1,6 @@
 /** A gateway over the fake runtime on a free port, and raw ways to reach it. */
 import { Context, Layer, Logger } from "effect"
-import { createConnection } from "node:net"
+import { createConnection, type Socket } from "node:net"
 import * as HttpGateway from "../../layers/gateway/HttpGateway.ts"
 import * as FakeRuntime from "./FakeRuntime.ts"
 
@@ -28,6 +28,27 @@ export const raw = (url: string, request: string): Promise<string> =>
     socket.on("close", () => resolve(answer))
     socket.on("error", () => resolve(answer))
     setTimeout(() => socket.destroy(), 300)
+  })
+
+/** A WebSocket client that sends and never reads. */
+export const deaf = (url: string, frames: ReadonlyArray<unknown>): Promise<Socket> =>
+  new Promise((resolve, reject) => {
+    const wire = createConnection({ port: Number(new URL(url).port), host: "127.0.0.1" })
+    wire.on("error", reject)
+    wire.write(
+      `GET /rpc/ws HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`
+    )
+    wire.once("data", () => {
+      wire.pause()
+      for (const frame of frames) {
+        const payload = Buffer.from(`${JSON.stringify(frame)}\n`)
+        // A masked text frame of up to 65,535 bytes; the mask is zero, so the payload stands as it is.
+        wire.write(
+          Buffer.concat([Buffer.from([0x81, 0xfe, payload.length >> 8, payload.length & 0xff, 0, 0, 0, 0]), payload])
+        )
+      }
+      resolve(wire)
+    })
   })
 
 /** A WebSocket whose messages and end can be waited for. */
