@@ -2,7 +2,6 @@
  * A subscriber's own bounded queue. Whoever fills it never waits: what does not fit is settled by the policy, at the
  * cost of this subscriber alone.
  */
-import { Latch } from "effect"
 import type { Policy } from "../../services/events/EventBus.ts"
 import type { Batch, LiveEvent } from "./LiveTopics.ts"
 
@@ -16,8 +15,6 @@ export interface Taken {
 }
 
 export class Backlog {
-  /** Open while there is something to take. */
-  readonly ready = Latch.makeUnsafe(false)
   readonly #policy: Policy
   readonly #capacity: number
   #events: Array<LiveEvent> = []
@@ -45,8 +42,6 @@ export class Backlog {
       this.#events.push(event)
       if (this.size > this.#capacity) this.#slide()
     }
-    // Last: the reader may run, and take, before this returns.
-    Latch.openUnsafe(this.ready)
   }
 
   /** Drops all there is and all that comes, until it is taken: its reader has to go back to the log. */
@@ -58,7 +53,6 @@ export class Backlog {
     this.#start = 0
     this.#lost = undefined
     this.#isBehind = true
-    Latch.openUnsafe(this.ready)
   }
 
   /** Takes everything, and from here on keeps what comes. */
@@ -74,7 +68,6 @@ export class Backlog {
     this.#lost = undefined
     this.#isBehind = false
     this.#firstDropped = undefined
-    Latch.closeUnsafe(this.ready)
     return taken
   }
 

@@ -6,7 +6,7 @@
  * follow its cursor (the backlog overflowed, the bus was restarted, a writer died between journal and bus) it goes
  * back to the log from where it stands. So there is one way to be up to date, at the start and ever after.
  */
-import { Array as Arr, type Cause, Effect, Exit, PubSub, type Pull, Scope } from "effect"
+import { Array as Arr, type Cause, Effect, Exit, Latch, PubSub, type Pull, Scope } from "effect"
 import { CursorAhead, type Policy, type Subscription } from "../../services/events/EventBus.ts"
 import type { Delivery, Recorded } from "../../services/events/RuntimeEvent.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
@@ -35,6 +35,8 @@ export const make = Effect.fnUntraced(function* (
 ) {
   const { capacity = DEFAULT_CAPACITY, from, policy = DEFAULT_POLICY, topic } = subscription
   const backlog = new Backlog(policy, Math.min(Math.max(Math.trunc(capacity), 1), MAX_CAPACITY))
+  /** Open while there is something in the backlog. */
+  const ready = yield* Latch.make()
   const scope = yield* Effect.scope
   let attachment: Scope.Closeable | undefined
   let isAttached = false
@@ -46,13 +48,18 @@ export const make = Effect.fnUntraced(function* (
     const published = yield* Scope.provide(topics.attach(topic), attachment)
     isAttached = true
     const drain = PubSub.takeAll(published).pipe(
-      Effect.map((batches) => batches.forEach((batch) => backlog.offer(batch))),
+      Effect.flatMap((batches) => {
+        for (const batch of batches) backlog.offer(batch)
+        // By the scheduler: opened directly, the reader would run, and the publisher wait for it, right here.
+        return ready.open
+      }),
       Effect.forever,
       // The bus ended this life: whatever is published until the next one is on record.
       Effect.ensuring(
-        Effect.sync(() => {
+        Effect.suspend(() => {
           isAttached = false
           backlog.fallBehind()
+          return ready.open
         })
       )
     )
@@ -88,6 +95,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Everything in the backlog that the subscriber does not have yet. */
   const takeLive = (): Array<Delivery> => {
+    Latch.closeUnsafe(ready)
     const { events, firstDropped, isBehind, lost } = backlog.take()
     const deliveries: Array<Delivery> = []
     if (isBehind) {
@@ -117,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const next: Effect.Effect<ReadonlyArray<Delivery>, StorageError | Cause.Done> = Effect.suspend(() =>
-    isReplaying ? replay : Effect.map(backlog.ready.await, takeLive)
+    isReplaying ? replay : Effect.map(ready.await, takeLive)
   )
   const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Delivery>, StorageError> = Effect.flatMap(next, (deliveries) =>
     Arr.isReadonlyArrayNonEmpty(deliveries) ? Effect.succeed(deliveries) : pull

@@ -29,6 +29,10 @@ export class AppendQueue {
   #events = 0
   #size = 0
 
+  readonly #open = () => {
+    if (this.#waiting.length > 0) Latch.openUnsafe(this.ready)
+  }
+
   constructor(limits: Limits) {
     this.#limits = limits
   }
@@ -38,15 +42,18 @@ export class AppendQueue {
     return this.#events
   }
 
-  /** False when there is no room. One append always fits an empty queue, whatever its size. */
-  offer(append: WaitingAppend): boolean {
+  /**
+   * False when there is no room. One append always fits an empty queue, whatever its size. `wake` is called when the
+   * queue was empty: it opens `ready` once whoever else is about to append has had a turn.
+   */
+  offer(append: WaitingAppend, wake: (open: () => void) => void): boolean {
     const size = sizeOf(append)
     const isOver = this.#events + append.texts.length > this.#limits.events || this.#size + size > this.#limits.size
     if (isOver && this.#waiting.length > 0) return false
+    if (this.#waiting.length === 0) wake(this.#open)
     this.#waiting.push(append)
     this.#events += append.texts.length
     this.#size += size
-    Latch.openUnsafe(this.ready)
     return true
   }
 

@@ -151,7 +151,7 @@ export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
     )
     lastId = streamId
     lastOffset = offset
-    for (const [stream, head] of heads) known.set(stream, head)
+    for (const [stream, { id, open, sequence, tail }] of heads) known.set(stream, { id, sequence, open, tail })
     for (const [waiting, recorded] of accepted) waiting.answer(Effect.succeed(recorded))
   })
 

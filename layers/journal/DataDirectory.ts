@@ -44,7 +44,8 @@ export const make = Effect.fnUntraced(function* (directory: string) {
     (database) => Effect.sync(() => database.close())
   )
   yield* Effect.try({
-    try: () => database.exec("BEGIN EXCLUSIVE"),
+    // Nothing is ever written to it, so it needs no log beside it.
+    try: () => database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE"),
     catch: (cause) =>
       cause instanceof Error && "errcode" in cause && cause.errcode === 5
         ? new DataDirectoryBusy({ directory: path, holder: holderOf(path) })

@@ -5,6 +5,7 @@
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import { closeSync, openSync, statSync } from "node:fs"
+import { pathToFileURL } from "node:url"
 import { StorageCorrupt, StorageNewer, StorageUnavailable } from "../../services/journal/StorageError.ts"
 import { APPLICATION_ID, migrations } from "./migrations.ts"
 import * as SqliteClient from "./SqliteClient.ts"
@@ -35,14 +36,20 @@ const pragma = (sql: SqlClient.SqlClient, name: string) =>
     row === undefined ? undefined : Object.values(row)[0]
   )
 
-/** Refuses the file or tells its version; 0 when there is none yet. */
-const inspect = Effect.fnUntraced(function* (filename: string) {
-  const size = yield* Effect.try({
+const sizeOf = (filename: string) =>
+  Effect.try({
     try: () => statSync(filename, { throwIfNoEntry: false })?.size ?? 0,
     catch: (cause) => new StorageUnavailable({ detail: String(cause) })
   })
+
+/** Refuses the file or tells its version; 0 when there is none yet. */
+const inspect = Effect.fnUntraced(function* (filename: string) {
+  const size = yield* sizeOf(filename)
   if (size === 0) return 0
-  const sql = yield* SqliteClient.make({ filename, isReadOnly: true })
+  // Without a log from a crash there is nothing to bring together, so SQLite need not put files of its own beside it.
+  const address = pathToFileURL(filename)
+  if ((yield* sizeOf(`${filename}-wal`)) === 0) address.searchParams.set("immutable", "1")
+  const sql = yield* SqliteClient.make({ filename: address, isReadOnly: true })
   const version = Number(yield* pragma(sql, "user_version"))
   const owner = yield* pragma(sql, "application_id")
   const tables = yield* sql.unsafe<{ readonly name: string }>("SELECT name FROM sqlite_schema LIMIT 1")
@@ -73,8 +80,14 @@ const migrate = (sql: SqlClient.SqlClient, version: number) =>
     { discard: true }
   )
 
+export interface Options {
+  readonly filename: string
+  /** Largest size in bytes (default: as the disk allows). At that size it answers as a full disk does. */
+  readonly maxSize?: number | undefined
+}
+
 export const open = Effect.fnUntraced(
-  function* (filename: string) {
+  function* ({ filename, maxSize }: Options) {
     const version = yield* inspect(filename)
     yield* Effect.try({
       // Made here, so that nobody else may read it; what SQLite puts beside it takes over its permissions.
@@ -83,6 +96,10 @@ export const open = Effect.fnUntraced(
     })
     const sql = yield* SqliteClient.make({ filename })
     yield* Effect.forEach(SETTINGS, (setting) => sql.unsafe(setting), { discard: true })
+    if (maxSize !== undefined) {
+      const pageSize = Number(yield* pragma(sql, "page_size"))
+      yield* sql.unsafe(`PRAGMA max_page_count = ${Math.max(Math.floor(maxSize / pageSize), 1)}`)
+    }
     const mode = yield* pragma(sql, "journal_mode")
     if (mode !== "wal") {
       return yield* new StorageUnavailable({ detail: `${filename} is on a file system without shared memory` })

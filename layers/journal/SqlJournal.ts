@@ -22,8 +22,8 @@ import * as JournalFile from "./JournalFile.ts"
 import { CHUNK } from "./migrations.ts"
 import { toStorageError } from "./toStorageError.ts"
 
-/** What may wait for the writer. */
-const WAITING = { events: 65_536, size: 256 * 1024 * 1024 }
+/** What may wait for the writer: more than ten thousand sessions write when all of them are restarted at once. */
+const WAITING = { events: 262_144, size: 256 * 1024 * 1024 }
 
 /** What one transaction takes: enough to share the sync, and little enough to be over soon. */
 const TRANSACTION = { events: 4_096, size: 16 * 1024 * 1024 }
@@ -113,9 +113,9 @@ const toWaiting = (appends: ReadonlyArray<Append>, answer: WaitingAppend["answer
   isGone: false
 })
 
-export const make = Effect.fnUntraced(function* (filename: string) {
+export const make = Effect.fnUntraced(function* (options: JournalFile.Options) {
   const foundation = yield* Foundation
-  const sql = yield* JournalFile.open(filename)
+  const sql = yield* JournalFile.open(options)
   const queue = new AppendQueue(WAITING)
   let isClosed = false
 
@@ -167,16 +167,21 @@ export const make = Effect.fnUntraced(function* (filename: string) {
     append: (appends) =>
       appends.length === 0
         ? Effect.succeed([])
-        : Effect.callback((resume) => {
-            const waiting = toWaiting(appends, resume)
-            if (isClosed || !queue.offer(waiting)) {
-              const detail = isClosed ? "the journal was closed" : "too many appends are waiting; try again in a moment"
-              return resume(Effect.fail(new StorageUnavailable({ detail })))
-            }
-            return Effect.sync(() => {
-              waiting.isGone = true
+        : Effect.withFiber((fiber) =>
+            Effect.callback((resume) => {
+              const waiting = toWaiting(appends, resume)
+              const wake = (open: () => void) => fiber.currentDispatcher.scheduleTask(open, 0)
+              if (isClosed || !queue.offer(waiting, wake)) {
+                const detail = isClosed
+                  ? "the journal was closed"
+                  : "too many appends are waiting; try again in a moment"
+                return resume(Effect.fail(new StorageUnavailable({ detail })))
+              }
+              return Effect.sync(() => {
+                waiting.isGone = true
+              })
             })
-          }),
+          ),
     read: ({ after, limit = 1_000, stream }) => {
       const from = Math.max(after, 0)
       const to = from + Math.max(limit, 0)
@@ -201,8 +206,11 @@ export const make = Effect.fnUntraced(function* (filename: string) {
   })
 })
 
+export const layerWith = (options?: Omit<JournalFile.Options, "filename">) =>
+  Layer.effect(
+    Journal,
+    Effect.flatMap(DataDirectory, ({ path }) => make({ ...options, filename: join(path, "journal.db") }))
+  ).pipe(Layer.provide(Reactivity.layer))
+
 /** The journal of the data directory. */
-export const layer = Layer.effect(
-  Journal,
-  Effect.flatMap(DataDirectory, ({ path }) => make(join(path, "journal.db")))
-).pipe(Layer.provide(Reactivity.layer))
+export const layer = layerWith()

@@ -10,7 +10,8 @@ import { SqlClient, type SqlConnection, SqlError, Statement } from "effect/sql"
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
 
 export interface Options {
-  readonly filename: string
+  /** A `file:` address may carry SQLite's own parameters. */
+  readonly filename: string | URL
   /** Never writes, not even to bring the file up to date after a crash. */
   readonly isReadOnly?: boolean | undefined
 }

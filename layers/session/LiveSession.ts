@@ -1,11 +1,16 @@
 /** A session that is held in memory, and how its fiber is spoken to. */
-import { Deferred, Effect, type Fiber, Schedule, Schema, type Scope } from "effect"
+import { type Cause, Deferred, Effect, type Fiber, Schedule, Schema, type Scope } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
 import { StorageError } from "../../services/journal/StorageError.ts"
 import type { Command, Refusal } from "../../services/session/decide.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import type { CallId, SessionId, TurnId } from "../../services/session/SessionId.ts"
-import { type NoTurn, type SessionHasEnded, SessionInterrupted } from "../../services/session/SessionManager.ts"
+import {
+  MailboxFull,
+  type NoTurn,
+  type SessionHasEnded,
+  SessionInterrupted
+} from "../../services/session/SessionManager.ts"
 import type { SessionState } from "../../services/session/SessionState.ts"
 import type { Admission } from "../../services/worker/WorkerPool.ts"
 import * as Inbox from "./Inbox.ts"
@@ -28,9 +33,11 @@ export type Item =
       readonly reply: Reply<void, SessionHasEnded | NoTurn | StorageError | SessionInterrupted>
     }
   | { readonly _tag: "Stop"; readonly reason: string; readonly reply: Reply<void, StorageError | SessionInterrupted> }
+  /** Something beside the fiber broke: so does the fiber. */
+  | { readonly _tag: "Broken"; readonly cause: Cause.Cause<unknown> }
 
 /** How one who waits for an end is told of it. */
-export type Ending = Reply<void, SessionInterrupted>
+export type Ending = Reply<void, StorageError | SessionInterrupted>
 
 export interface RunningTurn {
   readonly id: TurnId
@@ -85,25 +92,24 @@ export const topicOf = (live: LiveSession) => Topic.ofSession(live.id)
 
 export const interrupted = (live: LiveSession) => new SessionInterrupted({ sessionId: live.id })
 
-/** Puts an item in line and waits for its answer. */
-const ask = <A, E>(
+/** Puts an item in line and waits for its answer; `refusal` says why it was not taken. */
+const ask = <A, E, F>(
   put: (item: Item) => boolean,
-  live: LiveSession,
-  item: (reply: Reply<A, E | SessionInterrupted>) => Item
-): Effect.Effect<A, E | SessionInterrupted> =>
-  Effect.callback((resume) => {
-    if (!put(item(resume))) resume(Effect.fail(interrupted(live)))
+  item: (reply: Reply<A, E>) => Item,
+  refusal: () => F
+): Effect.Effect<A, E | F> =>
+  Effect.callback((resume: (answer: Effect.Effect<A, E | F>) => void) => {
+    if (!put(item(resume))) resume(Effect.fail(refusal()))
   })
 
+type Decided = Refusal | StorageError | SessionInterrupted
+
 /** As a caller from outside, who is refused when too many ask at once. */
-export const decide = (
-  live: LiveSession,
-  command: Command
-): Effect.Effect<SessionState, Refusal | StorageError | SessionInterrupted> =>
-  ask<SessionState, Refusal | StorageError>(
+export const decide = (live: LiveSession, command: Command): Effect.Effect<SessionState, Decided> =>
+  ask<SessionState, Decided, Decided>(
     (item) => Inbox.offer(live.inbox, item),
-    live,
-    (reply) => ({ _tag: "Decide", command, admissions: [], reply })
+    (reply) => ({ _tag: "Decide", command, admissions: [], reply }),
+    () => (live.inbox.isClosed ? interrupted(live) : new MailboxFull({ sessionId: live.id, capacity: Inbox.CAPACITY }))
   )
 
 /**
@@ -134,17 +140,17 @@ export const giveBack = (admissions: ReadonlyArray<Admission>): Effect.Effect<vo
 export const cancelTurn = (
   live: LiveSession
 ): Effect.Effect<void, SessionHasEnded | NoTurn | StorageError | SessionInterrupted> =>
-  ask<void, SessionHasEnded | NoTurn | StorageError>(
+  ask<void, SessionHasEnded | NoTurn | StorageError | SessionInterrupted, SessionInterrupted>(
     (item) => Inbox.offer(live.inbox, item),
-    live,
-    (reply) => ({ _tag: "CancelTurn", reply })
+    (reply) => ({ _tag: "CancelTurn", reply }),
+    () => interrupted(live)
   )
 
 export const stop = (live: LiveSession, reason: string): Effect.Effect<void, StorageError | SessionInterrupted> =>
-  ask<void, StorageError>(
+  ask<void, StorageError | SessionInterrupted, SessionInterrupted>(
     (item) => Inbox.offer(live.inbox, item),
-    live,
-    (reply) => ({ _tag: "Stop", reason, reply })
+    (reply) => ({ _tag: "Stop", reason, reply }),
+    () => interrupted(live)
   )
 
 /** Waiting for storage that does not answer: soon at first, then every five seconds. */
@@ -168,10 +174,10 @@ export const report = (
   command: Command
 ): Effect.Effect<SessionState, Refusal | SessionInterrupted> =>
   persist(
-    ask<SessionState, Refusal | StorageError>(
+    ask<SessionState, Decided, SessionInterrupted>(
       (item) => Inbox.post(inbox, item),
-      live,
-      (reply) => ({ _tag: "Decide", command, admissions: [], reply })
+      (reply) => ({ _tag: "Decide", command, admissions: [], reply }),
+      () => interrupted(live)
     )
   )
 
@@ -181,10 +187,10 @@ export const look = (
   inbox: Inbox.Inbox<Item>
 ): Effect.Effect<SessionState, Refusal | SessionInterrupted> =>
   persist(
-    ask<SessionState, Refusal | StorageError>(
+    ask<SessionState, Decided, SessionInterrupted>(
       (item) => Inbox.post(inbox, item),
-      live,
-      (reply) => ({ _tag: "Look", reply })
+      (reply) => ({ _tag: "Look", reply }),
+      () => interrupted(live)
     )
   )
 

@@ -5,7 +5,7 @@
  * holds nothing that could be lost: started again, it compares the sessions in memory with those that run and looks
  * through the journal once more.
  */
-import { Effect, Layer } from "effect"
+import { Clock, Effect, Layer } from "effect"
 import { LanguageModel } from "effect/ai"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
@@ -62,6 +62,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     pool,
     tools,
     registry: yield* Registry,
+    clock: yield* Clock.Clock,
     model: yield* LanguageModel.LanguageModel,
     sessions: yield* Sessions,
     limit,
@@ -119,6 +120,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     }
   })
 
+  /** A tool that needs permission is run here: that a person asks for it is the permission. */
   const runTool = Effect.fnUntraced(function* (options: Parameters<SessionManager["Service"]["runTool"]>[0]) {
     const { args, sessionId } = options
     const tool = yield* tools.get(options.tool)
@@ -218,7 +220,8 @@ const resultOf = (outcome: ToolOutcome): Effect.Effect<ToolRun, ToolFailure> => 
       return Effect.fail(new ToolFailure(outcome.failure))
     case "ToolCancelled":
       return Effect.fail(new ToolFailure({ code: "cancelled", message: "the call was cancelled before it ended" }))
-    case "ToolInterrupted":
+    // ToolInterrupted
+    default:
       return Effect.fail(new ToolFailure({ code: "interrupted", message: "a crash cut the call off; try again" }))
   }
 }

@@ -19,8 +19,8 @@ export const recoverOpen = Effect.fnUntraced(function* <A, E extends { readonly 
     yield* Effect.forEach(
       heads,
       ({ stream }) =>
-        Effect.catch(reach(SessionId.make(stream.slice("session:".length))), (error) =>
-          Effect.logWarning(`${stream} could not be taken up: ${error.message}`)
+        reach(SessionId.make(stream.slice("session:".length))).pipe(
+          Effect.catch((error) => Effect.logWarning(`${stream} could not be taken up: ${error.message}`))
         ),
       { concurrency: CONCURRENCY, discard: true }
     )

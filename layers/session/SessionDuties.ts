@@ -2,7 +2,7 @@
  * What a session does besides deciding: its turn, the calls that persons make, the workers it waits for, and how all
  * that is brought to an end. Everything runs in the scope of the session's fiber and reports to its inbox.
  */
-import { Cause, Effect, Exit, Fiber, Option, Result, Schedule, Stream } from "effect"
+import { Cause, Effect, Fiber, Option, Schedule, Stream } from "effect"
 import type { LanguageModel } from "effect/ai"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Delivery } from "../../services/events/RuntimeEvent.ts"
@@ -16,8 +16,9 @@ import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { type Ending, interrupted, type Life, look, persist, report, type RunningTurn } from "./LiveSession.ts"
+import * as Inbox from "./Inbox.ts"
 import { type OfferedTools, offered } from "./Prompt.ts"
-import { eventAt, type JournalService } from "./SessionStore.ts"
+import type { JournalService } from "./SessionStore.ts"
 import * as ToolRunner from "./ToolRunner.ts"
 import * as Turn from "./Turn.ts"
 import * as TurnHost from "./TurnHost.ts"
@@ -55,6 +56,21 @@ const outcomeOf = (delivery: Delivery): ToolOutcome | undefined => {
   }
 }
 
+/**
+ * Runs beside the session's fiber and reports to it. What breaks here for no foreseen reason breaks the session, whose
+ * restart takes everything up again: nothing is left half done and forgotten.
+ */
+const beside = (life: Life, work: Effect.Effect<unknown, unknown>): Effect.Effect<Fiber.Fiber<void>> =>
+  work.pipe(
+    Effect.ignore,
+    Effect.onError((cause) =>
+      Effect.sync(() => {
+        if (!Cause.hasInterruptsOnly(cause)) Inbox.post(life.inbox, { _tag: "Broken", cause })
+      })
+    ),
+    Effect.forkIn(life.scope)
+  )
+
 export const make = ({ bus, journal, model, pool, tools }: Services) => {
   let listed: ReadonlyArray<Tool> | undefined
   let toolkit: OfferedTools | undefined
@@ -74,17 +90,14 @@ export const make = ({ bus, journal, model, pool, tools }: Services) => {
 
   /** Runs the turn that the state says is open. */
   const startTurn = (life: Life): Effect.Effect<void> => {
-    const { live, scope } = life
+    const { live } = life
     const current = live.state.turn
     if (current === undefined) return Effect.void
     const turn: RunningTurn = { id: current.id, draft: "", fiber: undefined, cancelling: undefined }
     live.turn = turn
-    return Effect.map(
-      Effect.forkIn(Turn.run(around, TurnHost.make(bus, pool, life, turn, current)), scope),
-      (fiber) => {
-        turn.fiber = fiber
-      }
-    )
+    return Effect.map(beside(life, Turn.run(around, TurnHost.make(bus, pool, life, turn, current))), (fiber) => {
+      turn.fiber = fiber
+    })
   }
 
   /** Learns how a worker ended from its own events, so it is told once however often it asks. */
@@ -101,24 +114,21 @@ export const make = ({ bus, journal, model, pool, tools }: Services) => {
           onSome: (outcome) => report(life.live, life.inbox, Command.SettleCall({ callId, outcome }))
         })
       ),
-      Effect.ignore,
-      Effect.forkIn(life.scope),
-      Effect.asVoid
+      (work) => Effect.asVoid(beside(life, work))
     )
 
   /** Runs a person's fast call, in the session's scope: whoever asked may go away meanwhile. */
-  const runPersonal = (life: Life, callId: CallId, work: Effect.Effect<ToolOutcome>): Effect.Effect<void> => {
-    const { inbox, live, scope } = life
-    return work.pipe(
-      Effect.flatMap((outcome) => report(live, inbox, Command.SettleCall({ callId, outcome }))),
-      Effect.ignore,
-      Effect.ensuring(Effect.sync(() => live.personal?.delete(callId))),
-      Effect.forkIn(scope),
-      Effect.map((fiber) => {
-        live.personal ??= new Map()
-        live.personal.set(callId, fiber)
-      })
+  const runPersonal = (life: Life, callId: CallId, work: Effect.Effect<ToolOutcome, unknown>): Effect.Effect<void> => {
+    const { inbox, live } = life
+    const settle = Effect.flatMap(work, (outcome) => report(live, inbox, Command.SettleCall({ callId, outcome })))
+    const call = Effect.ensuring(
+      settle,
+      Effect.sync(() => live.personal?.delete(callId))
     )
+    return Effect.map(beside(life, call), (fiber) => {
+      live.personal ??= new Map()
+      live.personal.set(callId, fiber)
+    })
   }
 
   const startPersonal = (life: Life, callId: CallId, name: string, args: Parameters<Tool["run"]>[0]) =>
@@ -135,14 +145,7 @@ export const make = ({ bus, journal, model, pool, tools }: Services) => {
   const takeUp = (life: Life, call: UnsettledCall): Effect.Effect<void> => {
     if (call.workerId !== undefined) return watchWorker(life, call.callId, call.workerId)
     if (call.turnId !== undefined) return Effect.void
-    const again = Effect.gen(function* (): Effect.fn.Return<ToolOutcome, unknown> {
-      const tool = yield* Effect.result(tools.get(call.tool))
-      const asked = yield* persist(eventAt(journal, life.live.id, call.sequence))
-      return Result.isSuccess(tool) && tool.success.annotations.idempotent && asked?.event._tag === "ToolCallRequested"
-        ? yield* ToolRunner.run(life.live.id, tool.success, asked.event.args)
-        : { _tag: "ToolInterrupted" }
-    })
-    return runPersonal(life, call.callId, Effect.orDie(again))
+    return runPersonal(life, call.callId, Turn.again(around, life.live.id, call))
   }
 
   const cancelWorkers = (calls: ReadonlyArray<UnsettledCall>, reason: string) =>
@@ -157,47 +160,48 @@ export const make = ({ bus, journal, model, pool, tools }: Services) => {
       { concurrency: 8, discard: true }
     )
 
-  /** Tells those who wait for an end, whichever way it came. */
-  const telling = (life: Life, waiting: Array<Ending>) =>
-    Effect.onExit((exit: Exit.Exit<unknown, unknown>) =>
-      Effect.suspend(() => {
-        const answer = Exit.isSuccess(exit) ? Effect.void : Effect.fail(interrupted(life.live))
-        for (const reply of waiting.splice(0)) reply(answer)
-        return Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
-          ? Effect.void
-          : Effect.logError(`${life.live.id} could not be brought to its end`, exit.cause)
-      })
-    )
-
   /** Stops all that the turn has running, then ends it. */
-  const cancelTurn = (life: Life, turn: RunningTurn, waiting: Array<Ending>): Effect.Effect<void> =>
-    Effect.gen(function* () {
+  const cancelTurn = (life: Life, turn: RunningTurn, waiting: Array<Ending>): Effect.Effect<void> => {
+    const { inbox, live } = life
+    const tell: Ending = (answer) => {
+      for (const reply of waiting.splice(0)) reply(answer)
+    }
+    const work = Effect.gen(function* () {
       yield* letGo(turn.fiber)
-      const state = yield* look(life.live, life.inbox)
+      const state = yield* look(live, inbox)
       yield* cancelWorkers(
         state.calls.filter(({ turnId }) => turnId === turn.id),
         "the turn was cancelled"
       )
       const text = yield* TurnHost.takeDraft(turn)
-      yield* report(
-        life.live,
-        life.inbox,
-        Command.EndTurn({ turnId: turn.id, outcome: "cancelled", text, failure: undefined })
+      yield* report(live, inbox, Command.EndTurn({ turnId: turn.id, outcome: "cancelled", text, failure: undefined }))
+      tell(Effect.void)
+    })
+    return Effect.asVoid(
+      beside(
+        life,
+        Effect.ensuring(
+          work,
+          Effect.sync(() => tell(Effect.fail(interrupted(live))))
+        )
       )
-    }).pipe(telling(life, waiting), Effect.ignore, Effect.forkIn(life.scope), Effect.asVoid)
+    )
+  }
 
-  /** Stops all that the session has running, then ends it. */
-  const stop = (life: Life, reason: string, waiting: Array<Ending>): Effect.Effect<void> =>
-    Effect.gen(function* () {
-      const { inbox, live } = life
-      const { turn } = live
+  /** Stops all that the session has running, then ends it. Those who wait are told when its fiber is gone. */
+  const stop = (life: Life, reason: string): Effect.Effect<void> => {
+    const { inbox, live } = life
+    const { turn } = live
+    const work = Effect.gen(function* () {
       yield* letGo(turn?.fiber)
       yield* Effect.forEach(Array.from(live.personal?.values() ?? []), letGo, { concurrency: 8, discard: true })
       const state = yield* look(live, inbox)
       yield* cancelWorkers(state.calls, "the session was stopped")
       const text = yield* TurnHost.takeDraft(turn)
       yield* report(live, inbox, Command.End({ reason, text }))
-    }).pipe(telling(life, waiting), Effect.ignore, Effect.forkIn(life.scope), Effect.asVoid)
+    })
+    return Effect.asVoid(beside(life, work))
+  }
 
   return { cancelTurn, startPersonal, startTurn, stop, takeUp, watchWorker }
 }

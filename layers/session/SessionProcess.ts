@@ -7,144 +7,70 @@
  *
  * When it crashes, whoever waits is told at once; its supervisor starts it again with its state from the journal.
  */
-import { Clock, Deferred, Effect, Result, type Scope } from "effect"
+import { Cause, type Clock, Deferred, Effect, type Scope } from "effect"
+import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
-import { type Command, decide } from "../../services/session/decide.ts"
-import { generateTurnId } from "../../services/session/SessionId.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
-import { NoTurn, SessionHasEnded } from "../../services/session/SessionManager.ts"
-import { fold, type SessionState } from "../../services/session/SessionState.ts"
+import { generateTurnId } from "../../services/session/SessionId.ts"
+import { SessionHasEnded } from "../../services/session/SessionManager.ts"
+import { fold } from "../../services/session/SessionState.ts"
 import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
+import { Batch } from "./Batch.ts"
 import * as Inbox from "./Inbox.ts"
-import {
-  type Ending,
-  giveBack,
-  interrupted,
-  type Item,
-  type Life,
-  type LiveSession,
-  look,
-  topicOf
-} from "./LiveSession.ts"
+import { giveBack, interrupted, type Item, type Life, type LiveSession, look } from "./LiveSession.ts"
 import type * as SessionDuties from "./SessionDuties.ts"
 import { appendOf, load } from "./SessionStore.ts"
 
 export interface Services extends SessionDuties.Services {
   readonly registry: Registry["Service"]
+  readonly clock: Clock.Clock
   /** Told when a session's fiber has ended, whichever way. */
   readonly onDown: (live: LiveSession) => void
 }
 
-type Decided = Extract<Item, { readonly _tag: "Decide" | "Look" }>
+const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0 })
 
-/** Commands that come from outside and that a session on its way out takes no more. */
-const isFromOutside = ({ _tag }: Command): boolean => _tag === "Send" || _tag === "Update" || _tag === "RequestCall"
-
-/** What a batch comes to, before anything is written. */
-interface Batch {
-  readonly state: SessionState
-  readonly events: Array<SessionEvent>
-  readonly accepted: Array<Decided>
-  /** Answers that do not depend on the append. */
-  readonly refused: Array<() => void>
-  /** Ends that begin once the batch is durable. */
-  readonly endings: Array<() => Effect.Effect<void>>
-}
+const labelsOf = ({ state }: LiveSession) => ({ ...state.metadata, agentType: state.agentType })
 
 export const make = (services: Services, duties: SessionDuties.Duties) => {
-  const { bus, journal, onDown, registry } = services
+  const { bus, clock, journal, onDown, registry } = services
 
   const ended = (live: LiveSession) => new SessionHasEnded({ sessionId: live.id })
 
-  /** Decides item by item, each against what those before it have made of the state. */
-  const consider = Effect.fnUntraced(function* (life: Life, items: ReadonlyArray<Item>): Effect.fn.Return<Batch> {
+  const beginCancel = (life: Life, { reply, turnId }: Batch["cancels"][number]): Effect.Effect<void> => {
+    const { turn } = life.live
+    if (turn === undefined || turn.id !== turnId) {
+      reply(Effect.void)
+      return Effect.void
+    }
+    if (turn.cancelling !== undefined) {
+      turn.cancelling.push(reply)
+      return Effect.void
+    }
+    turn.cancelling = [reply]
+    return duties.cancelTurn(life, turn, turn.cancelling)
+  }
+
+  const beginStop = (life: Life, { reason, reply }: Batch["stops"][number]): Effect.Effect<void> => {
     const { live } = life
-    const topic = topicOf(live)
-    const at = yield* Clock.currentTimeMillis
-    const events: Array<SessionEvent> = []
-    const accepted: Array<Decided> = []
-    const refused: Array<() => void> = []
-    const endings: Array<() => Effect.Effect<void>> = []
-    let { state } = live
-    const evolve = (more: ReadonlyArray<SessionEvent>) => {
-      for (const event of more) {
-        events.push(event)
-        state = fold(state, { topic, sequence: state.sequence + 1, at, event }) ?? state
-      }
+    if (live.state.isEnded) {
+      reply(Effect.void)
+      return Effect.void
     }
-    for (const item of items) {
-      switch (item._tag) {
-        case "Look":
-          accepted.push(item)
-          break
-        case "Decide": {
-          if (live.stopping !== undefined && isFromOutside(item.command)) {
-            refused.push(() => item.reply(Effect.fail(ended(live))))
-            break
-          }
-          const decision = decide(state, item.command)
-          if (Result.isSuccess(decision)) {
-            evolve(decision.success)
-            accepted.push(item)
-          } else refused.push(() => item.reply(Effect.fail(decision.failure)))
-          break
-        }
-        case "CancelTurn": {
-          const current = state.turn?.id
-          if (live.stopping !== undefined || state.isEnded) {
-            refused.push(() => item.reply(Effect.fail(ended(live))))
-          } else if (current === undefined) {
-            refused.push(() => item.reply(Effect.fail(new NoTurn({ sessionId: live.id }))))
-          } else endings.push(() => beginCancel(life, current, item.reply))
-          break
-        }
-        case "Stop":
-          endings.push(() => beginStop(life, item.reason, item.reply))
-          break
-      }
+    if (live.stopping !== undefined) {
+      live.stopping.push(reply)
+      return Effect.void
     }
-    if (state.turn === undefined && state.waiting.length > 0 && live.stopping === undefined) {
-      const isStopping = items.some(({ _tag }) => _tag === "Stop")
-      const next = isStopping ? undefined : decide(state, { _tag: "StartTurn", turnId: yield* generateTurnId })
-      if (next !== undefined && Result.isSuccess(next)) evolve(next.success)
-    }
-    return { state, events, accepted, refused, endings }
-  })
-
-  const beginCancel = (life: Life, turnId: string, reply: Ending): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const { turn } = life.live
-      if (turn === undefined || turn.id !== turnId) {
-        reply(Effect.void)
-        return Effect.void
-      }
-      if (turn.cancelling !== undefined) {
-        turn.cancelling.push(reply)
-        return Effect.void
-      }
-      turn.cancelling = [reply]
-      return duties.cancelTurn(life, turn, turn.cancelling)
-    })
-
-  const beginStop = (life: Life, reason: string, reply: Ending): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const { live } = life
-      if (live.state.isEnded) {
-        reply(Effect.void)
-        return Effect.void
-      }
-      if (live.stopping !== undefined) {
-        live.stopping.push(reply)
-        return Effect.void
-      }
-      live.stopping = [reply]
-      return duties.stop(life, reason, live.stopping)
-    })
+    live.stopping = [reply]
+    return duties.stop(life, reason)
+  }
 
   /** What follows from an event once it is durable. */
   const follow = (life: Life, event: SessionEvent): Effect.Effect<void> => {
     const { live } = life
     switch (event._tag) {
+      case "SessionUpdated":
+        return Effect.ignore(registry.update(keyOf(live), { metadata: labelsOf(live) }))
       case "TurnStarted":
         return duties.startTurn(life)
       case "TurnEnded":
@@ -168,46 +94,71 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     }
   }
 
-  const admissionsOf = (item: Item) => (item._tag === "Decide" ? item.admissions : [])
-
-  const commit = Effect.fnUntraced(function* (life: Life, items: ReadonlyArray<Item>) {
+  /** Makes the events durable, and the state what they say. */
+  const write = Effect.fnUntraced(function* (
+    life: Life,
+    { admissions, state }: Batch,
+    events: readonly [SessionEvent, ...Array<SessionEvent>]
+  ) {
     const { live } = life
-    live.inFlight = items
-    const { accepted, endings, events, refused, state } = yield* consider(life, items)
-    const [first, ...rest] = events
-    if (first !== undefined) {
-      const admissions = accepted.flatMap(admissionsOf)
-      const append = appendOf(state, live.state.sequence, [first, ...rest])
-      const written = yield* Effect.result(journal.append([append, ...admissions.map(({ append }) => append)]))
-      if (Result.isFailure(written)) {
-        live.inFlight = []
-        for (const answer of refused) answer()
-        for (const item of accepted) item.reply(Effect.fail(written.failure))
-        for (const item of items)
-          if (item._tag === "CancelTurn" || item._tag === "Stop") item.reply(Effect.fail(written.failure))
-        return yield* giveBack(items.flatMap(admissionsOf))
-      }
-      const wasBusy = live.state.turn !== undefined
-      let folded = live.state
-      for (const recorded of written.success) {
-        if (recorded.topic === append.stream) folded = fold(folded, recorded) ?? folded
-      }
-      live.state = folded
-      yield* bus.publish(written.success)
-      for (const admission of admissions) yield* admission.enqueue
-      for (const event of events) yield* follow(life, event)
-      const isBusy = folded.turn !== undefined
-      if (isBusy !== wasBusy) yield* mark(live, isBusy ? "busy" : "idle")
-    }
-    live.inFlight = []
-    for (const answer of refused) answer()
-    for (const item of accepted) item.reply(Effect.succeed(live.state))
-    for (const begin of endings) yield* begin()
-    if (refused.length > 0)
-      yield* giveBack(items.filter((item) => item._tag === "Decide" && !accepted.includes(item)).flatMap(admissionsOf))
+    const append = appendOf(state, live.state.sequence, events)
+    const written = yield* journal.append([append, ...admissions.map(({ append }) => append)])
+    const wasBusy = live.state.turn !== undefined
+    live.state = written.reduce(
+      (folded, recorded) => (recorded.topic === append.stream ? (fold(folded, recorded) ?? folded) : folded),
+      live.state
+    )
+    // A worker's first event is told before its next can happen.
+    yield* bus.publish(written)
+    for (const { enqueue } of admissions) yield* enqueue
+    for (const event of events) yield* follow(life, event)
+    const isBusy = live.state.turn !== undefined
+    if (isBusy !== wasBusy) yield* mark(live, isBusy ? "busy" : "idle")
   })
 
-  const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0 })
+  /** Nothing has changed, and everybody hears why. */
+  const refuse = (life: Life, batch: Batch, error: StorageError): Effect.Effect<void> => {
+    life.live.inFlight = []
+    for (const answer of batch.refused) answer()
+    for (const { reply } of batch.accepted) reply(Effect.fail(error))
+    for (const { reply } of [...batch.cancels, ...batch.stops]) reply(Effect.fail(error))
+    return giveBack([...batch.unused, ...batch.admissions])
+  }
+
+  const answer = (life: Life, batch: Batch): Effect.Effect<void> => {
+    const { live } = life
+    live.inFlight = []
+    for (const answer of batch.refused) answer()
+    for (const { reply } of batch.accepted) reply(Effect.succeed(live.state))
+    const { cancels, stops, unused } = batch
+    if (unused.length + cancels.length + stops.length === 0) return Effect.void
+    return giveBack(unused).pipe(
+      Effect.andThen(Effect.forEach(cancels, (cancel) => beginCancel(life, cancel), { discard: true })),
+      Effect.andThen(Effect.forEach(stops, (stop) => beginStop(life, stop), { discard: true }))
+    )
+  }
+
+  const finish = (life: Life, batch: Batch): Effect.Effect<void> => {
+    const [first, ...rest] = batch.events
+    if (first === undefined) return answer(life, batch)
+    return Effect.matchEffect(write(life, batch, [first, ...rest]), {
+      onFailure: (error) => refuse(life, batch, error),
+      onSuccess: () => answer(life, batch)
+    })
+  }
+
+  const commit = (life: Life, items: ReadonlyArray<Item>): Effect.Effect<void> => {
+    const { live } = life
+    live.inFlight = items
+    const broken = items.find((item) => item._tag === "Broken")
+    if (broken !== undefined) return Effect.failCause(Cause.die(Cause.squash(broken.cause)))
+    const batch = new Batch(live, items, clock.currentTimeMillisUnsafe())
+    if (!batch.isTurnDue) return finish(life, batch)
+    return Effect.flatMap(generateTurnId, (turnId) => {
+      batch.evolve({ _tag: "StartTurn", turnId })
+      return finish(life, batch)
+    })
+  }
 
   const mark = (live: LiveSession, status: "busy" | "idle") => Effect.ignore(registry.update(keyOf(live), { status }))
 
@@ -230,10 +181,11 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       for (const reply of waiting) reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
       for (const outcome of outcomes) Deferred.doneUnsafe(outcome, Effect.fail(interrupted(live)))
       for (const item of left) {
+        if (item._tag === "Broken") continue
         if (item._tag === "Stop") item.reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
         else item.reply(Effect.fail(hasEnded ? ended(live) : interrupted(live)))
       }
-      return giveBack(left.flatMap(admissionsOf))
+      return giveBack(left.flatMap((item) => (item._tag === "Decide" ? item.admissions : [])))
     })
 
   const body = (life: Life): Body => {
@@ -255,10 +207,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     }
     const inbox = Inbox.make<Item>()
     const life: Life = { live, inbox, scope }
-    yield* registry.register({
-      key: keyOf(live),
-      metadata: { agentType: live.state.agentType, ...live.state.metadata }
-    })
+    yield* registry.register({ key: keyOf(live), metadata: labelsOf(live) })
     live.inbox = inbox
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)

@@ -4,41 +4,31 @@
  * Each step is journaled before the next begins, so a turn that was cut off goes on from its last settled step: it
  * first settles the calls that were left without an outcome, then reads the conversation and asks the model again.
  */
-import { Cause, Effect, Exit, Result, Schema, Stream } from "effect"
-import { AiError, type LanguageModel, type Response } from "effect/ai"
-import type { Failure } from "../../services/Failure.ts"
-import { type AssistantEntry, type Entry, fromEvents, WINDOW } from "../../services/session/Conversation.ts"
-import type { AssistantText, TurnOver } from "../../services/session/decide.ts"
-import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
-import { type CallId, generateCallId, generateMessageId, type SessionId } from "../../services/session/SessionId.ts"
-import type { SessionHasEnded, SessionInterrupted, MailboxFull } from "../../services/session/SessionManager.ts"
-import type { CurrentTurn, SessionState, UnsettledCall } from "../../services/session/SessionState.ts"
-import type { Tool } from "../../services/tools/Tool.ts"
-import type { Tools } from "../../services/tools/Tools.ts"
-import { type OfferedTools, promptOf } from "./Prompt.ts"
-import { eventAt, type JournalService } from "./SessionStore.ts"
-import { persist } from "./LiveSession.ts"
-import * as ToolRunner from "./ToolRunner.ts"
+import { Cause, Effect, Exit, Option, Result } from "effect"
+import type { LanguageModel } from "effect/ai"
 import * as Topic from "../../services/events/Topic.ts"
+import type { Failure } from "../../services/Failure.ts"
+import { type Entry, fromEvents, WINDOW } from "../../services/session/Conversation.ts"
+import type { AssistantText, Refusal } from "../../services/session/decide.ts"
+import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
+import { type CallId, generateMessageId, type SessionId } from "../../services/session/SessionId.ts"
+import type { SessionInterrupted } from "../../services/session/SessionManager.ts"
+import type { CurrentTurn, SessionState, UnsettledCall } from "../../services/session/SessionState.ts"
+import type { Tools } from "../../services/tools/Tools.ts"
+import { persist } from "./LiveSession.ts"
+import * as ModelRound from "./ModelRound.ts"
+import { type PlannedCall, plan } from "./PlanCall.ts"
+import type { OfferedTools } from "./Prompt.ts"
+import { eventAt, type JournalService } from "./SessionStore.ts"
+import * as ToolRunner from "./ToolRunner.ts"
 
 /** Rounds of tool calls in one turn. */
 export const MAX_STEPS = 50
-/** Calls of one round; further ones are refused. */
-const MAX_CALLS = 64
-/** Calls of one round that run here at the same time. */
+/** Fast calls of one round that run at the same time. */
 const PARALLEL = 8
-/** Characters of one answer. */
-const MAX_ANSWER = 1_000_000
-const MODEL_LIMIT = "10 minutes"
 
-type Lost = TurnOver | SessionInterrupted | SessionHasEnded | MailboxFull
-
-/** A call of a step, looked at before anything is journaled. */
-export type PlannedCall = {
-  readonly callId: CallId
-  readonly tool: string
-  readonly args: Schema.Json
-} & ({ readonly refused: ToolOutcome } | { readonly refused?: undefined; readonly runs: Tool })
+/** The session has gone on without this turn, or has crashed. Either way there is nothing left to do. */
+type Lost = Refusal | SessionInterrupted
 
 /** What the session does for its turn. */
 export interface Host {
@@ -47,7 +37,10 @@ export interface Host {
   readonly state: () => SessionState
   /** More of the answer, for those who watch. */
   readonly say: (text: string) => Effect.Effect<void>
-  /** Journals a step; its heavy calls are in the pool's queue then. Gives the outcomes that need not be made here: refusals and workers. */
+  /**
+   * Journals a step; its heavy calls are in the pool's queue then. Gives the outcomes that need not be made here: those
+   * of refused calls and of workers.
+   */
   readonly request: (
     text: AssistantText | undefined,
     calls: ReadonlyArray<PlannedCall>
@@ -69,108 +62,53 @@ export interface Surroundings {
   readonly offered: Effect.Effect<OfferedTools>
 }
 
-const isJson = Schema.is(Schema.Json)
-
-const failure = (code: string, message: string): Failure => ({ code, message })
+const textOf = (text: string): Effect.Effect<AssistantText | undefined> =>
+  text === "" ? Effect.undefined : Effect.map(generateMessageId, (messageId) => ({ messageId, text }))
 
 /** What a call that was cut off becomes: run again if that is harmless. */
-const settleLeftover = Effect.fnUntraced(function* (around: Surroundings, host: Host, call: UnsettledCall) {
-  const tool = yield* Effect.result(around.tools.get(call.tool))
-  const asked = yield* persist(eventAt(around.journal, host.sessionId, call.sequence))
-  const outcome: ToolOutcome =
-    Result.isSuccess(tool) && tool.success.annotations.idempotent && asked?.event._tag === "ToolCallRequested"
-      ? yield* ToolRunner.run(host.sessionId, tool.success, asked.event.args)
-      : { _tag: "ToolInterrupted" }
-  yield* host.settle(call.callId, outcome)
+export const again = Effect.fnUntraced(function* (
+  { journal, tools }: Pick<Surroundings, "journal" | "tools">,
+  sessionId: SessionId,
+  call: UnsettledCall
+): Effect.fn.Return<ToolOutcome, Lost> {
+  const tool = yield* Effect.result(tools.get(call.tool))
+  if (Result.isFailure(tool) || !tool.success.annotations.idempotent) return { _tag: "ToolInterrupted" }
+  const asked = yield* persist(eventAt(journal, sessionId, call.sequence))
+  if (asked?.event._tag !== "ToolCallRequested") return { _tag: "ToolInterrupted" }
+  return yield* ToolRunner.run(sessionId, tool.success, asked.event.args)
 })
 
-const readConversation = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
-  const stream = Topic.ofSession(host.sessionId)
-  const after = Math.max(0, host.state().sequence - WINDOW)
-  const events = yield* around.journal.read({ stream, after, limit: WINDOW })
-  if (host.turn.message > after) return fromEvents(events)
-  const message = yield* eventAt(around.journal, host.sessionId, host.turn.message)
-  return fromEvents(message === undefined ? events : [message, ...events])
-})
-
-interface Answer {
-  readonly text: string
-  readonly calls: ReadonlyArray<{ readonly name: string; readonly params: unknown }>
-  readonly reason: Response.FinishReason | undefined
-}
-
-const askModel = Effect.fnUntraced(function* (around: Surroundings, host: Host, entries: ReadonlyArray<Entry>) {
-  let text = ""
-  let reason: Answer["reason"]
-  const calls: Array<Answer["calls"][number]> = []
-  yield* around.model
-    .streamText({
-      prompt: promptOf(entries),
-      toolkit: yield* around.offered,
-      disableToolCallResolution: true,
-      toolCallValidation: "deferred"
-    })
-    .pipe(
-      Stream.runForEachArray((parts) => {
-        let delta = ""
-        for (const part of parts) {
-          if (part.type === "text-delta") delta += part.delta
-          else if (part.type === "tool-call") calls.push({ name: part.name, params: part.params })
-          else if (part.type === "finish") reason = part.reason
-          else if (part.type === "error")
-            return Effect.fail(failure("model_failed", `the model broke off: ${messageOf(part.error)}`))
-        }
-        text += delta
-        if (text.length > MAX_ANSWER) {
-          return Effect.fail(failure("answer_too_long", `the answer passed ${MAX_ANSWER} characters and was cut off`))
-        }
-        return delta === "" ? Effect.void : host.say(delta)
-      }),
-      Effect.timeoutOrElse({
-        duration: MODEL_LIMIT,
-        orElse: () =>
-          Effect.fail(
-            failure("model_timeout", `the model took more than ${MODEL_LIMIT} to answer; send the message again`)
-          )
-      })
-    )
-  const answer: Answer = { text, calls, reason }
-  return answer
-})
-
-const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : typeof error === "string" ? error : "it gave no reason"
-
-/** Looks at what the model asks for: what cannot be run is refused in words the model can act on. */
-const plan = Effect.fnUntraced(function* (
-  tools: Tools["Service"],
-  { name, params }: Answer["calls"][number],
-  index: number
-): Effect.fn.Return<PlannedCall> {
-  const callId = yield* generateCallId
-  const call = { callId, tool: name, args: isJson(params) ? params : null }
-  const refuse = (code: string, message: string): PlannedCall => ({
-    ...call,
-    refused: ToolRunner.failed(code, message)
-  })
-  if (index >= MAX_CALLS) return refuse("too_many_calls", `at most ${MAX_CALLS} tools may be called at once`)
-  const found = yield* Effect.result(tools.get(name))
-  if (Result.isFailure(found)) return refuse("tool_not_found", found.failure.message)
-  const tool = found.success
-  if (tool.annotations.needsPermission) {
-    return refuse("permission_required", `a person has to allow ${name}, and nobody can be asked; do without it`)
+const settleLeftovers = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
+  const leftovers = host.state().calls.filter(({ turnId }) => turnId === host.turn.id)
+  // Registered before anything is waited for: workers may end meanwhile.
+  const elsewhere = leftovers.flatMap(({ callId, workerId }) =>
+    workerId === undefined ? [] : [host.outcomeOf(callId)]
+  )
+  for (const call of leftovers) {
+    if (call.workerId === undefined) yield* host.settle(call.callId, yield* again(around, host.sessionId, call))
   }
-  const issues = isJson(params) ? yield* tool.check(params) : [{ path: "", message: "the arguments are not JSON" }]
-  if (issues.length > 0) {
-    const reasons = issues.map(({ message, path }) => (path === "" ? message : `${path}: ${message}`))
-    return refuse("invalid_input", `the arguments of ${name} do not fit: ${reasons.join("; ")}`)
-  }
-  return { ...call, runs: tool }
+  for (const outcome of elsewhere) yield* outcome
+})
+
+/** The newest part of the conversation. The message that the turn answers is always in it. */
+const readConversation = Effect.fnUntraced(function* ({ journal }: Surroundings, { sessionId, state, turn }: Host) {
+  const after = Math.max(0, state().sequence - WINDOW)
+  const events = yield* journal.read({ stream: Topic.ofSession(sessionId), after, limit: WINDOW })
+  if (turn.message > after) return fromEvents(events)
+  const message = yield* eventAt(journal, sessionId, turn.message)
+  if (message === undefined) return fromEvents(events)
+  const isBegun = events.some(({ event }) => event._tag === "TurnStarted" && event.turnId === turn.id)
+  const begin = { ...message, event: { _tag: "TurnStarted", turnId: turn.id, messageId: turn.messageId } } as const
+  return fromEvents(isBegun ? [message, ...events] : [message, begin, ...events])
 })
 
 /** Carries out a step; when it returns, every call of it is settled. */
-const runStep = Effect.fnUntraced(function* (around: Surroundings, host: Host, answer: Answer) {
-  const planned = yield* Effect.forEach(answer.calls, (call, index) => plan(around.tools, call, index))
+const runStep = Effect.fnUntraced(function* (
+  { tools }: Surroundings,
+  host: Host,
+  answer: ModelRound.Answer
+): Effect.fn.Return<Entry, Lost> {
+  const planned = yield* Effect.forEach(answer.calls, (call, index) => plan(tools, call, index))
   const elsewhere = yield* host.request(yield* textOf(answer.text), planned)
   const outcomes = new Map<CallId, ToolOutcome>()
   yield* Effect.forEach(
@@ -185,51 +123,33 @@ const runStep = Effect.fnUntraced(function* (around: Surroundings, host: Host, a
     { concurrency: PARALLEL, discard: true }
   )
   for (const [callId, outcome] of elsewhere) outcomes.set(callId, yield* outcome)
-  const entry: AssistantEntry = {
+  return {
     _tag: "Assistant",
     text: answer.text,
+    // In the order in which they were called, whichever ended first.
     calls: planned.map(({ args, callId, tool }) => ({ callId, tool, args, outcome: outcomes.get(callId) }))
   }
-  return entry
 })
 
-const textOf = (text: string): Effect.Effect<AssistantText | undefined> =>
-  text === "" ? Effect.undefined : Effect.map(generateMessageId, (messageId) => ({ messageId, text }))
-
-const cutOff = (reason: Answer["reason"]): Failure | undefined => {
-  switch (reason) {
-    case "length":
-      return failure("answer_cut_off", "the model stopped at its longest answer; ask it to go on")
-    case "content-filter":
-      return failure("answer_filtered", "the provider's content filter cut the answer off")
-    case "error":
-      return failure("model_failed", "the model broke off with an error; send the message again")
-    default:
-      return undefined
-  }
-}
-
 const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
-  const leftovers = host.state().calls.filter(({ turnId }) => turnId === host.turn.id)
-  // Registered before anything is waited for: workers may end meanwhile.
-  const elsewhere = leftovers.flatMap(({ callId, workerId }) =>
-    workerId === undefined ? [] : [host.outcomeOf(callId)]
-  )
-  for (const call of leftovers) if (call.workerId === undefined) yield* settleLeftover(around, host, call)
-  for (const outcome of elsewhere) yield* outcome
+  yield* settleLeftovers(around, host)
   const entries = yield* persist(readConversation(around, host))
   while (true) {
-    const answer = yield* askModel(around, host, entries)
-    const incomplete = cutOff(answer.reason)
-    if (incomplete !== undefined || answer.calls.length === 0) {
+    const answer = yield* ModelRound.ask(around.model, yield* around.offered, entries, host.say)
+    if (answer.broken !== undefined) return yield* host.end("failed", yield* textOf(answer.text), answer.broken)
+    if (answer.calls.length === 0) {
       const text = yield* textOf(answer.text)
-      if (incomplete !== undefined) return yield* host.end("failed", text, incomplete)
       if (text !== undefined) return yield* host.end("completed", text, undefined)
-      return yield* Effect.fail(failure("empty_answer", "the model answered nothing; send the message again"))
-    }
-    if (host.state().turn?.id === host.turn.id && (host.state().turn?.steps ?? 0) >= MAX_STEPS) {
       return yield* Effect.fail(
-        failure("too_many_steps", `the model called tools ${MAX_STEPS} times in one turn, which is all it may`)
+        new ModelRound.TurnFailed("empty_answer", "the model answered nothing; send the message again")
+      )
+    }
+    if ((host.state().turn?.steps ?? 0) >= MAX_STEPS) {
+      return yield* Effect.fail(
+        new ModelRound.TurnFailed(
+          "too_many_steps",
+          `the model called tools ${MAX_STEPS} times in one turn, which is all it may`
+        )
       )
     }
     entries.push(yield* runStep(around, host, answer))
@@ -242,16 +162,15 @@ export const run = (around: Surroundings, host: Host): Effect.Effect<void> =>
     Effect.exit,
     Effect.flatMap((exit) => {
       if (Exit.isSuccess(exit) || Cause.hasInterrupts(exit.cause)) return Effect.void
-      const error = Cause.findErrorOption(exit.cause)
-      if (error._tag === "Some") {
-        // The session has gone on without this turn, or has crashed: either way there is nothing to end.
-        if ("_tag" in error.value && !AiError.isAiError(error.value)) return Effect.void
-        const reason = AiError.isAiError(error.value) ? failure("model_failed", error.value.message) : error.value
-        return host.end("failed", undefined, reason)
-      }
+      const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+      if (error?._tag === "TurnFailed") return host.end("failed", undefined, error.failure)
+      if (error !== undefined) return Effect.void
       return Effect.andThen(
         Effect.logError(`a turn of ${host.sessionId} broke`, exit.cause),
-        host.end("failed", undefined, failure("turn_crashed", "the turn broke; the server's log tells why"))
+        host.end("failed", undefined, {
+          code: "turn_crashed",
+          message: "the turn broke; the server's log tells why"
+        })
       )
     }),
     Effect.ignore,

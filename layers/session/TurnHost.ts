@@ -18,7 +18,8 @@ import {
   topicOf
 } from "./LiveSession.ts"
 import * as ToolRunner from "./ToolRunner.ts"
-import type { Host, PlannedCall } from "./Turn.ts"
+import type { PlannedCall } from "./PlanCall.ts"
+import type { Host } from "./Turn.ts"
 
 /** Takes what was said since the last settled step, so that it is journaled once. */
 export const takeDraft = (turn: RunningTurn | undefined): Effect.Effect<AssistantText | undefined> => {

@@ -133,7 +133,7 @@ const makeSupervisor = (description: Description) => {
           ...options,
           id: nested.id,
           type: "supervisor",
-          start: Effect.map(supervisor.start, ({ core }) => Deferred.await(core.exit))
+          start: Effect.map(supervisor.start, ({ core }) => body(core))
         },
         subtree: supervisor.ref.tree
       }),
@@ -194,6 +194,12 @@ const makeSupervisor = (description: Description) => {
   )
   return { ref, start }
 }
+
+/** A nested supervisor as a child: it ends with the reason that it gives. */
+const body = (core: SupervisorCore) =>
+  Effect.flatMap(Deferred.await(core.exit), (reason) =>
+    reason._tag === "Failed" ? Effect.die(new Error(reason.message)) : Effect.succeed(reason)
+  )
 
 const startRoot = (description: Description) => {
   const supervisor = makeSupervisor(description)

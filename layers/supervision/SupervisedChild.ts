@@ -5,10 +5,10 @@
  * fiber is detached: what ties it to the tree is this record, which its supervisor holds until the fiber has ended or
  * has been given up.
  */
-import { Cause, Duration, Effect, Exit, type Fiber, Predicate } from "effect"
+import { Cause, Duration, Effect, Exit, type Fiber, Predicate, type Scope } from "effect"
 import type { ChildSpec, Shutdown } from "../../services/supervision/ChildSpec.ts"
 import type { Member, RestartHistory } from "../../services/supervision/planRestart.ts"
-import { ExitReason } from "../../services/supervision/SupervisionEvent.ts"
+import type { ExitReason } from "../../services/supervision/SupervisionEvent.ts"
 import type { ChildStartFailed } from "../../services/supervision/Supervisor.ts"
 import type { ChildState, TreeNode } from "../../services/supervision/SupervisionTree.ts"
 
@@ -24,9 +24,9 @@ export interface Owner {
 }
 
 const none: RestartHistory = []
-export const normal = ExitReason.cases.Normal.make({})
-export const shutdown = ExitReason.cases.Shutdown.make({})
-const killed = ExitReason.cases.Killed.make({})
+const normal: ExitReason = { _tag: "Normal" }
+export const shutdown: ExitReason = { _tag: "Shutdown" }
+const killed: ExitReason = { _tag: "Killed" }
 
 export const shutdownOf = (spec: ChildSpec): Shutdown =>
   spec.shutdown ?? (spec.type === "supervisor" ? "infinity" : "5 seconds")
@@ -69,75 +69,90 @@ export class SupervisedChild {
   }
 
   /** Starts it; returns when it has initialised, has failed to, or has come to its first wait. */
-  readonly launch = (state: "starting" | "restarting"): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const incarnation = ++this.incarnation
+  launch(state: "starting" | "restarting"): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.incarnation++
       this.state = state
-      this.exit = undefined
       this.since = this.owner.now()
-      return Effect.map(
-        Effect.forkDetach(
-          Effect.scoped(
-            Effect.flatMap(this.spec.start, (body) => (this.initialised(incarnation) ? body : Effect.interrupt))
-          ),
-          { startImmediately: true }
-        ),
-        (fiber) => {
-          this.fiber = fiber
-          this.owner.active++
-          fiber.addObserver((exit) => this.over(incarnation, exit))
-        }
+      return this.fork(
+        Effect.flatMap(this.spec.start, (body) => {
+          this.initialised()
+          return body
+        })
       )
     })
+  }
+
+  /** Runs `last` in its place, for as long as its shutdown time allows, and is then stopped. */
+  conclude(last: Effect.Effect<unknown, unknown, Scope.Scope>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.incarnation++
+      this.state = "stopping"
+      return Effect.andThen(
+        this.fork(last),
+        Effect.suspend(() => this.limit())
+      )
+    })
+  }
+
+  private fork(effect: Effect.Effect<unknown, unknown, Scope.Scope>): Effect.Effect<void> {
+    const { incarnation } = this
+    this.exit = undefined
+    return Effect.map(Effect.forkDetach(Effect.scoped(effect), { startImmediately: true }), (fiber) => {
+      this.fiber = fiber
+      this.owner.active++
+      fiber.addObserver((exit) => this.over(incarnation, exit))
+    })
+  }
 
   /** Asks it to stop. When its time is over it is given up; `brutal_kill` leaves it no time. */
-  readonly halt: Effect.Effect<void> = Effect.suspend(() => {
-    const fiber = this.fiber
-    if (fiber === undefined) return Effect.void
-    if (this.state === "stopping") return Effect.void
-    this.state = "stopping"
+  halt(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.fiber === undefined || this.state === "stopping") return Effect.void
+      this.state = "stopping"
+      this.fiber.interruptUnsafe()
+      return this.limit()
+    })
+  }
+
+  /** Gives it up when it is still there after its shutdown time. */
+  private limit(): Effect.Effect<void> {
+    const { incarnation } = this
     const patience = shutdownOf(this.spec)
-    const incarnation = this.incarnation
-    fiber.interruptUnsafe()
     if (this.fiber === undefined || patience === "infinity") return Effect.void
-    if (patience === "brutal_kill") {
-      this.over(incarnation, undefined)
-      return Effect.void
-    }
-    return Effect.map(
-      Effect.forkDetach(
-        Effect.andThen(
-          Effect.sleep(Duration.fromInputUnsafe(patience)),
-          Effect.sync(() => this.over(incarnation, undefined))
-        ),
-        { startImmediately: true }
-      ),
-      (watchdog) => {
-        if (this.fiber === undefined) watchdog.interruptUnsafe()
-        else this.watchdog = watchdog
-      }
+    if (patience === "brutal_kill") return Effect.sync(() => this.over(incarnation, undefined))
+    const giveUp = Effect.andThen(
+      Effect.sleep(Duration.fromInputUnsafe(patience)),
+      Effect.sync(() => {
+        this.fiber?.interruptUnsafe()
+        this.over(incarnation, undefined)
+      })
     )
-  })
+    return Effect.map(Effect.forkDetach(giveUp, { startImmediately: true }), (watchdog) => {
+      if (this.fiber === undefined) watchdog.interruptUnsafe()
+      else this.watchdog = watchdog
+    })
+  }
 
   /** How its last incarnation ended. */
   get reason(): ExitReason {
     const exit = this.exit
     if (exit === undefined) return killed
+    // It had no life to end: it was about to be started again.
+    if (this.state === "restarting") return shutdown
     if (Exit.isSuccess(exit)) {
       return this.state === "stopping" || Predicate.isTagged(exit.value, "Shutdown") ? shutdown : normal
     }
     // A failure in its own words is a failure even when the child was on its way out: a finalizer broke.
     if (this.state === "stopping" && Cause.hasInterruptsOnly(exit.cause)) return shutdown
-    return ExitReason.cases.Failed.make({ message: messageOf(exit.cause) })
+    return { _tag: "Failed", message: messageOf(exit.cause) }
   }
 
-  private initialised(incarnation: number): boolean {
-    if (incarnation !== this.incarnation) return false
-    if (this.state === "starting" || this.state === "restarting") {
-      this.state = "running"
-      this.owner.ready(this)
-    }
-    return true
+  /** Never of an earlier incarnation: one that is given up has been interrupted, and so does not get here. */
+  private initialised(): void {
+    if (this.state !== "starting" && this.state !== "restarting") return
+    this.state = "running"
+    this.owner.ready(this)
   }
 
   private over(incarnation: number, exit: Exit.Exit<unknown, unknown> | undefined): void {

@@ -5,13 +5,13 @@
  * Children run in the supervisor's context, not in that of the caller who asked for them, so that a child restarted
  * at night is the same as the one started in the morning.
  */
-import { Clock, Context, Deferred, Effect, Exit, Fiber, type Scope, Tracer } from "effect"
+import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, type Scope, Tracer } from "effect"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import type { ExitReason, SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
 import { SupervisionEvents } from "../../services/supervision/SupervisionEvents.ts"
 import type { TreeNode } from "../../services/supervision/SupervisionTree.ts"
 import { Inbox } from "./Inbox.ts"
-import { type Owner, SupervisedChild, shutdown } from "./SupervisedChild.ts"
+import { messageOf, type Owner, SupervisedChild, shutdown } from "./SupervisedChild.ts"
 
 /** A child as it is asked for: its spec, and how to look below it when it is a supervisor. */
 export interface Entry {
@@ -48,17 +48,17 @@ export class Request<A, E> {
   }
 
   /** The caller has been interrupted. A child it was starting is stopped again; anything else goes on without it. */
-  readonly cancel: Effect.Effect<void> = Effect.suspend(() => {
+  cancel(): Effect.Effect<void> {
     this.isCancelled = true
     if (this.isAnswered || this.child === undefined) return Effect.void
     return Effect.andThen(
-      this.child.halt,
+      this.child.halt(),
       Effect.callback<void>((resume) => {
         if (this.isAnswered) return resume(Effect.void)
         this.released = () => resume(Effect.void)
       })
     )
-  })
+  }
 }
 
 /** The part that differs. Everything here runs in the loop, one thing at a time. */
@@ -76,6 +76,8 @@ export class SupervisorCore implements Owner {
   active = 0
   supervisors = 0
   isStopping = false
+  /** What the loop is at. */
+  private current: Job | undefined
   /** Set by the behaviour: see `Owner`. */
   ready: (child: SupervisedChild) => void = () => undefined
   ended: (child: SupervisedChild) => void = () => undefined
@@ -129,7 +131,7 @@ export class SupervisorCore implements Owner {
         run: () => (request.isCancelled ? undefined : run(request)),
         refuse: () => request.answer(Effect.suspend(otherwise))
       })
-      return request.cancel
+      return Effect.suspend(() => request.cancel())
     })
   }
 
@@ -140,11 +142,13 @@ export class SupervisorCore implements Owner {
   }
 
   /** The supervisor ends by its own decision: children first. To its parent this is `shutdown`, as in OTP. */
-  end(behaviour: Behaviour): Effect.Effect<void> {
+  end(behaviour: Behaviour, reason: ExitReason = shutdown): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.close()
       return Effect.map(behaviour.stopAll, () => {
-        Deferred.doneUnsafe(this.exit, Exit.succeed(shutdown))
+        // Cut short by the end, but not left without an answer.
+        this.current?.refuse?.()
+        Deferred.doneUnsafe(this.exit, Exit.succeed(reason))
       })
     })
   }
@@ -154,7 +158,9 @@ export class SupervisorCore implements Owner {
     return Effect.gen({ self: this }, function* () {
       const started = Deferred.makeUnsafe<void, unknown>()
       const scope = yield* Effect.scope
-      const loop = yield* outsideSpans(Effect.forkIn(this.loop(behaviour, started), scope, { startImmediately: true }))
+      const loop = yield* outsideSpans(
+        Effect.forkIn(this.guard(behaviour, this.loop(behaviour, started)), scope, { startImmediately: true })
+      )
       yield* Effect.addFinalizer(() =>
         Effect.suspend(() => {
           if (Deferred.isDoneUnsafe(this.exit)) return Effect.void
@@ -164,6 +170,18 @@ export class SupervisorCore implements Owner {
       )
       yield* Deferred.await(started)
     })
+  }
+
+  /** A defect in the loop ends the supervisor as a crash, for its parent to act on. */
+  private guard(behaviour: Behaviour, loop: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.catchCause(loop, (cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.failCause(cause)
+        : Effect.andThen(
+            Effect.logError(`${this.path} broke`, cause),
+            this.end(behaviour, { _tag: "Failed", message: messageOf(cause) })
+          )
+    )
   }
 
   private loop(behaviour: Behaviour, started: Deferred.Deferred<void, unknown>): Effect.Effect<void> {
@@ -183,8 +201,10 @@ export class SupervisorCore implements Owner {
           yield* this.inbox.arrived
           continue
         }
+        this.current = job
         const rest = job.run()
         if (rest !== undefined) yield* rest
+        this.current = undefined
         // A storm of exits shares the event loop with everybody else.
         if (++busy % 256 === 0) yield* Effect.yieldNow
       }
@@ -199,5 +219,5 @@ const outsideSpans = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
 /** A core with the clock and the sink of the fiber at hand. */
 export const makeCore = (path: string, period: number): Effect.Effect<SupervisorCore> =>
   Effect.withFiberSucceed(
-    (fiber) => new SupervisorCore(path, period, fiber.getRef(Clock.Clock), fiber.getRef(SupervisionEvents).emit)
+    (fiber) => new SupervisorCore(path, period, fiber.getRef(Clock.Clock), fiber.getRef(SupervisionEvents).tell)
   )

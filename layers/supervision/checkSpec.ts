@@ -1,11 +1,15 @@
 /** What is wrong with a spec, in a sentence; OTP refuses the same combinations. */
-import { Duration } from "effect"
+import { Duration, Option } from "effect"
 import type { ChildSpec, SupervisorFlags } from "../../services/supervision/ChildSpec.ts"
 
-const isPositive = (input: Duration.Input): boolean => {
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(input))
-  return Number.isFinite(millis) && millis > 0
-}
+const isTime = (input: Duration.Input): boolean =>
+  Option.exists(Duration.fromInput(input), (duration) => Duration.toMillis(duration) >= 0)
+
+const isPeriod = (input: Duration.Input): boolean =>
+  Option.exists(Duration.fromInput(input), (duration) => {
+    const millis = Duration.toMillis(duration)
+    return millis > 0 && millis < Number.POSITIVE_INFINITY
+  })
 
 export const checkFlags = (
   flags: Pick<SupervisorFlags, "intensity" | "period"> & {
@@ -17,7 +21,7 @@ export const checkFlags = (
   if (flags.intensity !== undefined && !(Number.isSafeInteger(flags.intensity) && flags.intensity >= 0)) {
     return `the intensity of "${flags.id}" is a whole number, 0 or more`
   }
-  if (flags.period !== undefined && !isPositive(flags.period)) {
+  if (flags.period !== undefined && !isPeriod(flags.period)) {
     return `the period of "${flags.id}" is a finite time above 0`
   }
   if (flags.maxChildren !== undefined && !(flags.maxChildren >= 0)) {
@@ -28,6 +32,10 @@ export const checkFlags = (
 
 export const checkChild = (spec: ChildSpec, autoShutdown: SupervisorFlags["autoShutdown"]): string | undefined => {
   if (spec.id === "") return "a child needs an id"
+  const { shutdown } = spec
+  if (shutdown !== undefined && shutdown !== "brutal_kill" && shutdown !== "infinity" && !isTime(shutdown)) {
+    return `the shutdown of "${spec.id}" is a time of 0 or more, "brutal_kill" or "infinity"`
+  }
   if (spec.significant !== true) return undefined
   if ((spec.restart ?? "permanent") === "permanent") {
     return `"${spec.id}" cannot be significant: a permanent child never ends for good; make it transient or temporary`

@@ -11,7 +11,6 @@ import {
   type RestartHistory,
   wantsRestart
 } from "../../services/supervision/planRestart.ts"
-import { SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
 import {
   ChildExists,
   ChildNotFound,
@@ -23,11 +22,17 @@ import * as reports from "./reports.ts"
 import type { SupervisedChild } from "./SupervisedChild.ts"
 import type { Behaviour, Entry, Request, SupervisorCore } from "./SupervisorCore.ts"
 
-const events = SupervisionEvent.cases
-
 export interface Flags extends Limits {
   readonly intensityPer: "supervisor" | "child"
   readonly maxChildren: number
+}
+
+const whenStopped = (child: SupervisedChild, then: () => void) => {
+  const others = child.waiter
+  child.waiter = () => {
+    others?.()
+    then()
+  }
 }
 
 export const make = (core: SupervisorCore, flags: Flags) => {
@@ -45,12 +50,10 @@ export const make = (core: SupervisorCore, flags: Flags) => {
   core.ready = (child) => {
     const { request } = child
     if (request === undefined) {
-      core.emit(() =>
-        events.ChildRestarted.make({ path: core.pathOf(child), attempt: child.restarts.length, delay: 0 })
-      )
+      core.emit(() => ({ _tag: "ChildRestarted", path: core.pathOf(child), attempt: child.restarts.length, delay: 0 }))
     } else {
       child.request = undefined
-      core.emit(() => events.ChildStarted.make({ path: core.pathOf(child) }))
+      core.emit(() => ({ _tag: "ChildStarted", path: core.pathOf(child) }))
       request.answer(Effect.void)
     }
   }
@@ -82,7 +85,7 @@ export const make = (core: SupervisorCore, flags: Flags) => {
     } else {
       const { reason } = child
       core.remove(child)
-      core.emit(() => events.ChildTerminated.make({ path: core.pathOf(child), reason }))
+      core.emit(() => ({ _tag: "ChildTerminated", path: core.pathOf(child), reason }))
       const report = reports.stopped(core.pathOf(child), child, reason)
       if (report !== undefined) inbox.push({ run: () => report })
       child.state = "stopped"
@@ -94,7 +97,7 @@ export const make = (core: SupervisorCore, flags: Flags) => {
 
   const exited = (child: SupervisedChild): Effect.Effect<void> => {
     const { reason } = child
-    core.emit(() => events.ChildExited.make({ path: core.pathOf(child), reason }))
+    core.emit(() => ({ _tag: "ChildExited", path: core.pathOf(child), reason }))
     const rest = wantsRestart(child.spec.restart ?? "permanent", reason)
       ? restart(child)
       : Effect.sync(() => {
@@ -116,15 +119,31 @@ export const make = (core: SupervisorCore, flags: Flags) => {
         return child.launch("restarting")
       }
       const restarts = plan._tag === "GiveUp" ? plan.restarts : 0
-      const path = isPerChild ? core.pathOf(child) : core.path
-      core.remove(child)
-      child.state = "stopped"
-      core.emit(() => events.SupervisorGaveUp.make({ path, restarts }))
-      return Effect.andThen(reports.gaveUp(path, restarts, child), isPerChild ? Effect.void : core.end(behaviour))
+      return isPerChild ? giveUpChild(child, restarts) : giveUp(child, restarts)
     })
 
+  const giveUp = (child: SupervisedChild, restarts: number): Effect.Effect<void> => {
+    core.remove(child)
+    child.state = "stopped"
+    core.emit(() => ({ _tag: "SupervisorGaveUp", path: core.path, restarts }))
+    return Effect.andThen(reports.gaveUp(core.path, restarts, child), core.end(behaviour))
+  }
+
+  const giveUpChild = (child: SupervisedChild, restarts: number): Effect.Effect<void> => {
+    const path = core.pathOf(child)
+    const { onGiveUp } = child.spec
+    const { reason } = child
+    core.emit(() => ({ _tag: "SupervisorGaveUp", path, restarts }))
+    if (onGiveUp === undefined) {
+      core.remove(child)
+      child.state = "stopped"
+      return reports.gaveUp(path, restarts, child)
+    }
+    return Effect.andThen(reports.gaveUp(path, restarts, child), child.conclude(Effect.suspend(() => onGiveUp(reason))))
+  }
+
   const halt = (child: SupervisedChild): Effect.Effect<void> => {
-    if (child.fiber !== undefined) return child.halt
+    if (child.fiber !== undefined) return child.halt()
     stopped(child)
     return Effect.void
   }
@@ -142,7 +161,7 @@ export const make = (core: SupervisorCore, flags: Flags) => {
         if (child.fiber === undefined) continue
         yield* Effect.callback<void>((resume) => {
           if (child.fiber === undefined) return resume(Effect.void)
-          child.waiter = () => resume(Effect.void)
+          whenStopped(child, () => resume(Effect.void))
         })
       }
       // What was still to be said about children that did not stop as they should.
@@ -173,11 +192,7 @@ export const make = (core: SupervisorCore, flags: Flags) => {
         request.answer(Effect.fail(new ChildNotFound({ id })))
         return undefined
       }
-      const others = child.waiter
-      child.waiter = () => {
-        others?.()
-        request.answer(Effect.void)
-      }
+      whenStopped(child, () => request.answer(Effect.void))
       return halt(child)
     },
     restartChild: (id: string, request: Request<void, ChildNotFound | ChildRunning | ChildStartFailed>) => {

@@ -12,13 +12,10 @@ import {
   recentRestarts,
   type RestartHistory
 } from "../../services/supervision/planRestart.ts"
-import { SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
 import { ChildExists, ChildNotFound, ChildRunning, ChildStartFailed } from "../../services/supervision/Supervisor.ts"
 import * as reports from "./reports.ts"
 import type { SupervisedChild } from "./SupervisedChild.ts"
 import type { Behaviour, Entry, Request, SupervisorCore } from "./SupervisorCore.ts"
-
-const events = SupervisionEvent.cases
 
 /** The next change of a child's state. */
 const changed = (child: SupervisedChild): Effect.Effect<void> =>
@@ -67,11 +64,11 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
   const stop = (child: SupervisedChild) =>
     Effect.gen(function* () {
       const wasAlive = child.fiber !== undefined
-      yield* child.halt
+      yield* child.halt()
       while (child.fiber !== undefined) yield* changed(child)
       if (wasAlive) {
         const { reason } = child
-        core.emit(() => events.ChildTerminated.make({ path: core.pathOf(child), reason }))
+        core.emit(() => ({ _tag: "ChildTerminated", path: core.pathOf(child), reason }))
         const report = reports.stopped(core.pathOf(child), child, reason)
         if (report !== undefined) yield* report
       } else if (child.state === "running") {
@@ -83,7 +80,7 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
 
   const ownEnd = (child: SupervisedChild): Effect.Effect<void> => {
     const { reason } = child
-    core.emit(() => events.ChildExited.make({ path: core.pathOf(child), reason }))
+    core.emit(() => ({ _tag: "ChildExited", path: core.pathOf(child), reason }))
     return reason._tag === "Failed" ? reports.crashed(core.pathOf(child), child) : Effect.void
   }
 
@@ -115,7 +112,7 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
       return plan.shutDown ? core.end(behaviour) : Effect.void
     }
     child.state = "stopped"
-    core.emit(() => events.SupervisorGaveUp.make({ path: core.path, restarts: plan.restarts }))
+    core.emit(() => ({ _tag: "SupervisorGaveUp", path: core.path, restarts: plan.restarts }))
     return Effect.andThen(reports.gaveUp(core.path, plan.restarts, child), core.end(behaviour))
   }
 
@@ -133,9 +130,12 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
         const now = core.now()
         child.restarts = [...recentRestarts(child.restarts, now, flags.period), now]
         if (yield* launch(child, "restarting")) {
-          core.emit(() =>
-            events.ChildRestarted.make({ path: core.pathOf(child), attempt: child.restarts.length, delay: 0 })
-          )
+          core.emit(() => ({
+            _tag: "ChildRestarted",
+            path: core.pathOf(child),
+            attempt: child.restarts.length,
+            delay: 0
+          }))
           continue
         }
         yield* reports.startFailed(core.pathOf(child), child)
@@ -151,7 +151,7 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
       const child = core.add(entry)
       if (request !== undefined) request.child = child
       if (yield* launch(child, "starting")) {
-        core.emit(() => events.ChildStarted.make({ path: core.pathOf(child) }))
+        core.emit(() => ({ _tag: "ChildStarted", path: core.pathOf(child) }))
         return Exit.void
       }
       core.remove(child)
@@ -205,7 +205,7 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
       request.child = child
       return Effect.map(launch(child, "starting"), (isRunning) => {
         if (isRunning) {
-          core.emit(() => events.ChildStarted.make({ path: core.pathOf(child) }))
+          core.emit(() => ({ _tag: "ChildStarted", path: core.pathOf(child) }))
           return request.answer(Effect.void)
         }
         child.state = "stopped"

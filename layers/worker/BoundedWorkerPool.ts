@@ -35,6 +35,10 @@ export interface Options {
 
 const childId = "pool"
 
+/** Whole and finite, as the journal keeps it. */
+const milliseconds = (duration: Duration.Input): number =>
+  Math.min(Number.MAX_SAFE_INTEGER, Math.ceil(Duration.toMillis(duration)))
+
 export const make = Effect.fnUntraced(function* (options: Options = {}) {
   const clock = yield* Clock.Clock
   const registry = yield* Registry
@@ -44,16 +48,22 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   const records = yield* WorkerRecords.make
   const { bus, journal } = records
 
+  const { capacity = 50, permits = 3 } = options
+  if (!Number.isSafeInteger(permits) || permits < 1 || !Number.isSafeInteger(capacity) || capacity < 0) {
+    return yield* Effect.die(
+      new RangeError(`a pool has at least one permit and no negative capacity: ${permits}, ${capacity}`)
+    )
+  }
   const state = new PoolState(
     {
-      permits: options.permits ?? 3,
-      capacity: options.capacity ?? 50,
-      patience: Duration.toMillis(options.patience ?? "30 seconds"),
-      lease: Duration.toMillis(options.lease ?? "10 seconds")
+      permits,
+      capacity,
+      patience: milliseconds(options.patience ?? "30 seconds"),
+      lease: milliseconds(options.lease ?? "10 seconds")
     },
     clock
   )
-  const grace = Duration.toMillis(options.grace ?? "10 seconds")
+  const grace = milliseconds(options.grace ?? "10 seconds")
   const childOf = RunWorker.make({ state, records, tools, registry, grace })
   const find = FindWorkers.make(state, journal)
 
@@ -109,8 +119,8 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
           args: task.args,
           idempotent: task.tool.annotations.idempotent,
           limits: {
-            deadline: Duration.toMillis(task.tool.annotations.deadline),
-            hardCap: Duration.toMillis(task.tool.annotations.hardCap)
+            deadline: milliseconds(task.tool.annotations.deadline),
+            hardCap: milliseconds(task.tool.annotations.hardCap)
           }
         }
       ],
@@ -157,7 +167,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
       else yield* Deferred.succeed(entry.stop, reason)
     }
     const end = yield* Deferred.await(entry.ended)
-    if (end !== "WorkerCancelled") return yield* explain(workerId)
+    return end === "WorkerCancelled" ? undefined : yield* explain(workerId)
   })
 
   return WorkerPool.of({

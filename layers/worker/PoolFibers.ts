@@ -22,12 +22,15 @@ export const dispatcher = (state: PoolState, executors: SupervisorRef, childOf: 
       yield* state.toStart.await
       state.toStart.closeUnsafe()
       let isRefused = false
-      for (const entry of [...state.granted]) {
+      // One that is granted while this goes on is for the next round: none that fails to start is tried without a pause.
+      for (const entry of Array.from(state.granted)) {
         if (!state.granted.has(entry)) continue
-        yield* Effect.catch(executors.startChild(childOf(entry)), (error) => {
-          isRefused = true
-          return Effect.logWarning(`worker ${entry.id} cannot be started now; trying again`, error)
-        })
+        yield* executors.startChild(childOf(entry)).pipe(
+          Effect.catch((error) => {
+            isRefused = true
+            return Effect.logWarning(`worker ${entry.id} cannot be started now; trying again`, error)
+          })
+        )
       }
       if (!isRefused) return
       yield* Effect.sleep(startAgainAfter)
@@ -80,7 +83,12 @@ export const reclaimer = (state: PoolState, { journal }: WorkerRecords) => {
   const reclaim = (entry: Entry) =>
     journal.head(entry.topic).pipe(
       Effect.map((head) => (head === undefined ? state.reclaim(entry) : state.enqueue(entry))),
-      Effect.catch(() => Effect.sync(() => state.lease(entry)))
+      Effect.catchCause((cause) =>
+        Effect.andThen(
+          Effect.sync(() => state.lease(entry)),
+          Effect.logDebug(`whether ${entry.id} is durable cannot be told now`, cause)
+        )
+      )
     )
   return whenDue(
     state,

@@ -5,7 +5,7 @@
  * state belongs to the layer and not to the fibers that work on it: one of them may be killed at any instant and its
  * replacement finds everything where it was.
  */
-import { Clock, Deferred, Effect, Exit, Latch } from "effect"
+import { type Clock, Deferred, Effect, Exit, Latch } from "effect"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import type { Topic } from "../../services/events/Topic.ts"
@@ -73,8 +73,6 @@ export class PoolState {
   failed = 0
   cancelled = 0
   refused = 0
-  /** The process is going: what is interrupted from here on goes on after the next start. */
-  isClosing = false
 
   /** Opened when there is something for the fiber that waits on it. */
   readonly toStart = Latch.makeUnsafe(false)
@@ -187,7 +185,6 @@ export class PoolState {
 
   /** Its child was interrupted from outside. It is next in line, unless its end is decided. */
   abandon(entry: Entry) {
-    if (this.isClosing) return
     const end = entry.decided ?? this.cancellation(entry)
     if (end === undefined) {
       entry.phase = "queued"
@@ -236,7 +233,6 @@ export class PoolState {
 
   /** Nobody will be told of any end any more. */
   close() {
-    this.isClosing = true
     for (const entry of [...this.live.values(), ...this.admitted.values()]) {
       Deferred.doneUnsafe(entry.ended, Effect.interrupt)
     }

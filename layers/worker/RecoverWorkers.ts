@@ -41,7 +41,7 @@ export const recover = Effect.fnUntraced(function* (state: PoolState, journal: J
     if (some.length < page) break
   }
   const found = yield* Effect.forEach(
-    heads.reverse(),
+    heads.toReversed(),
     (head) => Effect.map(readWorker(journal, head), (worker) => ({ head, worker })),
     { concurrency }
   )

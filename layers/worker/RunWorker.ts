@@ -104,6 +104,7 @@ export const make = ({ grace, records, registry, state, tools }: Surroundings) =
             scribe.note(percent, stage)
           })
       }),
+      Effect.annotateLogs({ workerId: entry.id, sessionId: entry.sessionId }),
       Effect.forkIn(scope)
     )
     const end = yield* Effect.raceAllFirst([
@@ -128,15 +129,10 @@ export const make = ({ grace, records, registry, state, tools }: Surroundings) =
       return { end: failed({ code: "tool_not_found", message: found.failure.message }), isStopped: true }
     }
     const cancelled = yield* Effect.raceFirst(
-      Effect.as(
-        persist(entry, [{ _tag: "WorkerStarted", attempt: worker.attempt + 1 }]),
-        undefined
-      ),
+      Effect.as(persist(entry, [{ _tag: "WorkerStarted", attempt: worker.attempt + 1 }]), undefined),
       cancellation(entry)
     )
-    return cancelled === undefined
-      ? yield* runTool(entry, found.success, scope)
-      : { end: cancelled, isStopped: true }
+    return cancelled === undefined ? yield* runTool(entry, found.success, scope) : { end: cancelled, isStopped: true }
   })
 
   const body = (entry: Entry, scope: Scope.Scope) =>

@@ -35,8 +35,8 @@ export const makeScribe = (state: PoolState, entry: Entry, records: WorkerRecord
       some.closeUnsafe()
       urgent.closeUnsafe()
       // Progress is a courtesy: a store that refuses it stops no tool. The reports are kept for the next attempt.
-      yield* Effect.catch(flush, (error) =>
-        Effect.logDebug(`progress of worker ${entry.id} waits for the journal`, error)
+      yield* flush.pipe(
+        Effect.catch((error) => Effect.logDebug(`progress of worker ${entry.id} waits for the journal`, error))
       )
       writtenAt = state.now
     }

@@ -21,7 +21,7 @@ export interface Subscription {
   /** First sequence wanted. Absent: only what happens from now on. */
   readonly from?: number | undefined
   readonly policy?: Policy | undefined
-  /** Length of the subscriber's own queue, in events (default 1,024). */
+  /** Length of the subscriber's own queue, in events (default 1,024, at most 65,536). */
   readonly capacity?: number | undefined
 }
 
@@ -39,7 +39,11 @@ export class CursorAhead extends Schema.TaggedError<CursorAhead>()("CursorAhead"
 export class EventBus extends Context.Service<
   EventBus,
   {
-    /** Hands events of durable topics, already journaled and in sequence, to the live subscribers. */
+    /**
+     * Hands events of durable topics, already journaled and in sequence, to the live subscribers. To publish one again
+     * is harmless: so a writer that comes back after a crash publishes its stream's last event, and nobody waits for
+     * one that was journaled but not published.
+     */
     readonly publish: (events: ReadonlyArray<Recorded>) => Effect.Effect<void>
     /** Publishes a passing event on a durable topic: a text delta. It is never replayed. */
     readonly publishEphemeral: (topic: Topic, event: RuntimeEvent) => Effect.Effect<void>

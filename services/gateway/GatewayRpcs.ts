@@ -33,6 +33,7 @@ import { PoolSaturated, PoolStatus, WorkerEnded, WorkerNotFound } from "../worke
 import { WorkerId } from "../worker/WorkerId.ts"
 import { InternalError } from "./InternalError.ts"
 import { Overloaded } from "./Overloaded.ts"
+import { ShuttingDown } from "./ShuttingDown.ts"
 
 const Limit = Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 })))
 const Title = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(200)))
@@ -47,7 +48,7 @@ const Metadata = Schema.optionalKey(
   )
 )
 /** What any call may answer besides its own errors. */
-const common = [InvalidInput, Overloaded, InternalError] as const
+export const common = [InvalidInput, Overloaded, ShuttingDown, InternalError] as const
 const onSession = [...common, StorageError, SessionNotFound, SessionInterrupted, TooManySessions] as const
 
 export class GatewayRpcs extends RpcGroup.make(

@@ -49,7 +49,8 @@ export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; rea
       return { isFailure: true, result: { error: outcome.failure.code, message: outcome.failure.message } }
     case "ToolCancelled":
       return { isFailure: true, result: { error: "cancelled", message: "the call was cancelled before it ended" } }
-    case "ToolInterrupted":
+    // ToolInterrupted
+    default:
       return {
         isFailure: true,
         result: {

@@ -145,7 +145,8 @@ export const decide = (state: SessionState, command: Command): Decision => {
         { _tag: "TurnEnded", turnId: turn.id, outcome, ...(failure === undefined ? undefined : { failure }) }
       ])
     }
-    case "End": {
+    // End
+    default: {
       if (state.isEnded) return nothing
       const over: ReadonlyArray<SessionEvent> =
         turn === undefined

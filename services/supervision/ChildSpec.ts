@@ -3,6 +3,7 @@
  * (Erlang/OTP, stdlib, supervisor(3): "child specification", "supervisor flags").
  */
 import type { Duration, Effect, Scope } from "effect"
+import type { ExitReason } from "./SupervisionEvent.ts"
 
 /** `permanent`: always restarted. `transient`: only after a failure. `temporary`: never, and forgotten when it ends. */
 export type RestartType = "permanent" | "transient" | "temporary"
@@ -35,6 +36,11 @@ export interface ChildSpec {
   readonly type?: ChildType | undefined
   /** Its normal end may end the supervisor (`autoShutdown`). Not for permanent children. */
   readonly significant?: boolean | undefined
+  /**
+   * Its last word where restarts are counted per child (`intensityPer`): run in its place, within its shutdown time,
+   * once it has crashed so often that it stays down.
+   */
+  readonly onGiveUp?: ((reason: ExitReason) => Effect.Effect<void, unknown, Scope.Scope>) | undefined
   /** Work waiting for the child, for the tree to show. */
   readonly mailbox?: Effect.Effect<number> | undefined
 }

@@ -20,7 +20,7 @@ export class Workers extends Context.Service<Workers, SupervisorRef>()("espalier
 /** Below Coordinators: one child per live session. Each may crash 3 times in 5 seconds; the fourth ends it alone. */
 export class Sessions extends Context.Service<Sessions, SupervisorRef>()("espalier/supervision/Sessions") {}
 
-/** Below Workers: tools that run for long, such as language servers. Temporary children. */
+/** Below Workers: one child per running worker. Temporary children. */
 export class ToolExecutors extends Context.Service<ToolExecutors, SupervisorRef>()(
   "espalier/supervision/ToolExecutors"
 ) {}

@@ -18,11 +18,7 @@ export class Schedule<A> {
   private readonly onGrant: (value: A) => void
 
   /** `onGrant` is told at once, within the call that made it possible, of each item that got its permit. */
-  constructor(options: {
-    readonly permits: number
-    readonly capacity: number
-    readonly onGrant: (value: A) => void
-  }) {
+  constructor(options: { readonly permits: number; readonly capacity: number; readonly onGrant: (value: A) => void }) {
     this.permits = options.permits
     this.capacity = options.capacity
     this.onGrant = options.onGrant

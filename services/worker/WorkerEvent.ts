@@ -36,5 +36,5 @@ export const WorkerEvent = Schema.TaggedUnion({
 })
 export type WorkerEvent = typeof WorkerEvent.Type
 
-export const isTerminal = (event: WorkerEvent): boolean =>
+export const isTerminal = (event: { readonly _tag: string }): boolean =>
   event._tag === "WorkerCompleted" || event._tag === "WorkerFailed" || event._tag === "WorkerCancelled"

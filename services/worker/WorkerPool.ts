@@ -52,9 +52,15 @@ export interface Task {
 /** A place in the queue, held until it is used or given back. */
 export interface Admission {
   readonly workerId: WorkerId
-  /** To be journaled by the caller together with its own event, so that both are there or neither. */
+  /**
+   * To be journaled by the caller together with its own event, so that both are there or neither, and published with
+   * it before the task is queued: the pool publishes what comes after.
+   */
   readonly append: Append
-  /** The append is durable: the task takes its place in the queue. */
+  /**
+   * The append is durable: the task takes its place in the queue. A caller that dies before it gets here loses nothing:
+   * after a while the pool looks in the journal for what was admitted and not yet used.
+   */
   readonly enqueue: Effect.Effect<void>
   /** Gives the place back; nothing has happened. */
   readonly release: Effect.Effect<void>

@@ -127,6 +127,7 @@ export const registryContract = <R>(layer: Layer.Layer<Registry | R>) => {
       const registry = yield* Registry
       yield* enter({ key: key("a"), tags: ["old"], metadata: { step: "1" } })
       yield* enter({ key: key("b"), tags: ["new"] })
+      yield* enter({ key: key("c") })
       yield* registry.update(key("a"), { status: "busy", tags: ["new"], capabilities: ["read"] })
       assert.deepStrictEqual(yield* found({ tag: "new" }), ["a/main/0", "b/main/0"])
       assert.deepStrictEqual(yield* found({ tag: "old" }), [])

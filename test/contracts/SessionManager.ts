@@ -271,6 +271,10 @@ export const sessionManagerContract = (layer: Layer.Layer<Around, unknown>) => {
         const changed = yield* manager.update(id, { title: "new" })
         assert.deepInclude(changed, { title: "new", metadata: { a: "1" } })
         yield* until(id, is("SessionUpdated"))
+        const registry = yield* RegistryService
+        yield* manager.update(id, { metadata: { owner: "bob" } })
+        const [agent] = yield* registry.find({ session: id })
+        assert.deepStrictEqual(agent?.metadata, { owner: "bob", agentType: "default" })
       })
     )
 

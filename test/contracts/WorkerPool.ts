@@ -1,12 +1,12 @@
 /** What every `WorkerPool` promises. Each test has a pool of its own. */
 import { assert, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Layer, Random, Scope } from "effect"
+import { type Duration, Effect, Exit, Fiber, Layer, Random, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Topic from "../../services/events/Topic.ts"
 import { type EventBus } from "../../services/events/EventBus.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
-import type { Registry } from "../../services/registry/Registry.ts"
+import { Registry } from "../../services/registry/Registry.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
 import type { ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import { ToolCall, ToolFailure } from "../../services/tools/Tool.ts"
@@ -130,7 +130,10 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
       yield* isAllAccountedFor(53)
       yield* eventually("three run", () => world.running === 3)
       for (let index = 0; index < 5_000; index++) yield* world.finish(`t${index}`)
-      yield* eventually("all done", () => world.published.filter(({ event }) => event._tag === "WorkerCompleted").length === 53)
+      yield* eventually(
+        "all done",
+        () => world.published.filter(({ event }) => event._tag === "WorkerCompleted").length === 53
+      )
       assert.strictEqual(world.mostRunning, 3)
       assert.isAtMost(mostQueued, 50)
       assert.strictEqual(new Set(world.starts).size, 53)
@@ -263,7 +266,8 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
       yield* Fiber.join(cancelling)
       yield* Fiber.join(again)
       assert.isTrue(isCleanedUp)
-      assert.strictEqual(world.agents.filter(({ metadata }) => metadata?.["workerId"] === id).length, 0)
+      const agents = yield* Registry.use((registry) => registry.find({ role: "worker" }))
+      assert.isFalse(agents.some(({ metadata }) => metadata["workerId"] === id))
       assert.deepStrictEqual(yield* endsOf(id), [{ _tag: "WorkerCancelled", reason: "enough" }])
       yield* eventually("the next one runs", () => world.starts.includes("b"))
     })
@@ -283,10 +287,7 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
         new WorkerEnded({ workerId: id, status: "completed" })
       )
       const unknown = WorkerId.make("wrk_unknown")
-      assert.deepStrictEqual(
-        yield* Effect.flip(pool.cancel(unknown, "?")),
-        new WorkerNotFound({ workerId: unknown })
-      )
+      assert.deepStrictEqual(yield* Effect.flip(pool.cancel(unknown, "?")), new WorkerNotFound({ workerId: unknown }))
       assert.deepStrictEqual(yield* Effect.flip(pool.get(unknown)), new WorkerNotFound({ workerId: unknown }))
     })
   )
@@ -302,12 +303,17 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
       const one = Effect.fnUntraced(function* (index: number) {
         const submit = pool.submit(world.task(`t${index}`, { session: `s${index % 7}` }))
         // Sixty callers for 53 places: some are refused now and then, and come again.
-        const id = yield* Effect.retry(Effect.tapError(submit, () => Effect.yieldNow), { times: 10_000 })
+        const id = yield* Effect.retry(
+          Effect.tapError(submit, () => Effect.yieldNow),
+          { times: 10_000 }
+        )
         ids.push(id)
         const dice = yield* Random.nextIntBetween(0, 6)
         for (let turn = 0; turn < dice * 3; turn++) yield* Effect.yieldNow
-        if (dice >= 3) yield* world.finish(`t${index}`)
-        for (let turn = 0; dice >= 3 && turn < 100; turn++) yield* Effect.yieldNow
+        if (dice >= 3) {
+          yield* world.finish(`t${index}`)
+          for (let turn = 0; turn < 100; turn++) yield* Effect.yieldNow
+        }
         const outcome = yield* Effect.result(pool.cancel(id, "gone"))
         if (outcome._tag === "Success") cancels++
         else assert.strictEqual(outcome.failure._tag, "WorkerEnded")
@@ -453,6 +459,64 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
   )
 
   test(
+    "shows a live worker's newest report, journaled or not",
+    {},
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      world.program(
+        "a",
+        ToolCall.use(({ progress }) =>
+          Effect.gen(function* () {
+            yield* progress(10, "reading")
+            yield* Effect.sleep(1)
+            yield* progress(20, "reading")
+            return yield* Effect.never
+          })
+        )
+      )
+      const id = yield* pool.submit(world.task("a"))
+      yield* eventually("reported", () => world.eventsOf(id).includes("WorkerProgress"))
+      yield* TestClock.adjust(1)
+      assert.deepInclude(yield* pool.get(id), { percent: 20, stage: "reading", status: "running" })
+      const [listed] = yield* pool.list({ limit: 1 })
+      assert.deepInclude(listed, { percent: 20, stage: "reading" })
+      assert.strictEqual(world.eventsOf(id).filter((name) => name === "WorkerProgress").length, 1)
+    })
+  )
+
+  test(
+    "cancels a task between its admission and its place in the queue",
+    {},
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const kept = yield* pool.admit(world.task("kept"))
+      const dropped = yield* pool.admit(world.task("dropped"))
+      const cancelling = yield* Effect.forkChild(
+        Effect.all(
+          [Effect.result(pool.cancel(kept.workerId, "no")), Effect.result(pool.cancel(dropped.workerId, "no"))],
+          {
+            concurrency: "unbounded"
+          }
+        ),
+        { startImmediately: true }
+      )
+      yield* Journal.use((journal) => journal.append([kept.append]))
+      yield* kept.enqueue
+      yield* dropped.release
+      const [first, second] = yield* Fiber.join(cancelling)
+      assert.strictEqual(first._tag, "Success")
+      assert.deepStrictEqual(
+        second._tag === "Failure" ? second.failure : undefined,
+        new WorkerNotFound({ workerId: dropped.workerId })
+      )
+      assert.deepStrictEqual(world.eventsOf(kept.workerId), ["WorkerCancelled"])
+      assert.deepStrictEqual(world.starts, [])
+    })
+  )
+
+  test(
     "lists workers newest first, by page, session and status",
     { permits: 1 },
     Effect.gen(function* () {
@@ -522,6 +586,39 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(world.starts, [])
       assert.deepInclude(yield* third.pool.status, { running: 0, queued: 0 })
+    }).pipe(Effect.scoped, Effect.provide(layerDurable))
+  )
+
+  it.effect("puts work that was running before all that has not started, and asks it for no patience", () =>
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const first = yield* startPool(fresh({ permits: 1 }))
+      const submit = (name: string, session: string) =>
+        Effect.andThen(TestClock.adjust(1), first.pool.submit(world.task(name, { session, tool: "again" })))
+      for (const name of ["a1", "a2", "a3"]) yield* submit(name, "a")
+      const late = yield* submit("b1", "b")
+      yield* world.finish("a1")
+      yield* world.finish("a2")
+      yield* eventually("the youngest runs", () => world.starts.at(-1) === "b1")
+      yield* first.stop
+      world.starts.length = 0
+      world.program("b1", Effect.as(Effect.sleep("2 minutes"), "done"))
+      const second = yield* startPool(fresh({ permits: 1 }))
+      yield* eventually("it runs first", () => world.running === 1)
+      assert.deepStrictEqual(world.starts, ["b1"])
+      yield* second.stop
+
+      // Behind it now waits another that had been running, for longer than the patience of the queue.
+      const third = yield* startPool(fresh({ permits: 2 }))
+      const beside = yield* third.pool.submit(world.task("beside", { tool: "again" }))
+      yield* world.finish("a3")
+      yield* eventually("both run", () => world.starts.includes("beside"))
+      yield* third.stop
+      const { pool } = yield* startPool(fresh({ permits: 1 }))
+      yield* eventually("one runs", () => world.running === 1)
+      yield* TestClock.adjust("119 seconds")
+      const statuses = yield* Effect.forEach([late, beside], (id) => Effect.map(pool.get(id), ({ status }) => status))
+      assert.deepStrictEqual(new Set(statuses), new Set(["running", "queued"]))
     }).pipe(Effect.scoped, Effect.provide(layerDurable))
   )
 

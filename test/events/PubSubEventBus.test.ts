@@ -7,9 +7,9 @@ import * as Topic from "../../services/events/Topic.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import { Foundation } from "../../services/supervision/Places.ts"
 import { a, eventBusContract, listen, range, record, settle, show, write } from "../contracts/EventBus.ts"
-import * as FakeFoundation from "../support/FakeFoundation.ts"
+import { foundationLayer } from "../support/foundation.ts"
 
-const BusLayer = PubSubEventBus.layer().pipe(Layer.provideMerge([MemoryJournal.layer(), FakeFoundation.layer]))
+const BusLayer = PubSubEventBus.layer().pipe(Layer.provideMerge([MemoryJournal.layer(), foundationLayer]))
 
 describe("PubSubEventBus", () => {
   eventBusContract(BusLayer)

@@ -21,7 +21,7 @@ const poison = Effect.gen(function* () {
   const world = yield* SessionWorld
   let isArmed = true
   world.beforeAppend = Effect.suspend(() => {
-    if (!isArmed) return Effect.void
+    if (!isArmed) return Effect.yieldNow
     isArmed = false
     return Effect.die(new Error("poisoned"))
   })
@@ -175,7 +175,7 @@ describe("recovery of sessions", () => {
           const lost = yield* Effect.flip(manager.send({ sessionId: id, text: "boom" }))
           assert.strictEqual(lost._tag, "SessionInterrupted")
         }
-        world.beforeAppend = Effect.void
+        world.beforeAppend = Effect.yieldNow
         yield* TestClock.adjust("1 second")
         assert.strictEqual((yield* sessions.whichChildren).length, 1)
         assert.strictEqual((yield* manager.get(id)).status, "idle")

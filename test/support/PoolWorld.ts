@@ -1,18 +1,18 @@
 /** Everything around a worker pool, by hand: tools that do what a test says, and a record of all that happened. */
 import { Context, Deferred, Duration, Effect, Layer, type Schema } from "effect"
+import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
+import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
+import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import type { Recorded } from "../../services/events/RuntimeEvent.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { StorageFull } from "../../services/journal/StorageError.ts"
-import { AgentExists, AgentNotFound, type Registration, Registry } from "../../services/registry/Registry.ts"
 import { CallId, SessionId } from "../../services/session/SessionId.ts"
-import type { Annotations, Tool, ToolCall } from "../../services/tools/Tool.ts"
-import { ToolFailure } from "../../services/tools/Tool.ts"
+import type { Annotations, Tool, ToolCall, ToolFailure } from "../../services/tools/Tool.ts"
 import { ToolNotFound, Tools } from "../../services/tools/Tools.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type { Task } from "../../services/worker/WorkerPool.ts"
-import * as FakePlaces from "./FakePlaces.ts"
 
 type Program = Effect.Effect<Schema.Json, ToolFailure, ToolCall>
 
@@ -21,7 +21,6 @@ export class World {
   readonly published: Array<Recorded> = []
   /** Names in the order they started to run. */
   readonly starts: Array<string> = []
-  readonly agents: Array<Registration> = []
   running = 0
   mostRunning = 0
   /** While true the journal refuses to write. */
@@ -52,7 +51,7 @@ export class World {
       check: () => Effect.succeed([]),
       run: (args) =>
         Effect.suspend(() => {
-          const task = String(args)
+          const task = typeof args === "string" ? args : JSON.stringify(args)
           this.starts.push(task)
           this.running++
           this.mostRunning = Math.max(this.mostRunning, this.running)
@@ -118,28 +117,6 @@ export class World {
     }
   }
 
-  get registryService(): Registry["Service"] {
-    const find = (key: Registration["key"]) =>
-      this.agents.find(
-        (agent) => agent.key.session === key.session && agent.key.role === key.role && agent.key.index === key.index
-      )
-    return {
-      register: (registration) =>
-        Effect.acquireRelease(
-          Effect.suspend(() => {
-            if (find(registration.key) !== undefined) return Effect.fail(new AgentExists({ key: registration.key }))
-            this.agents.push(registration)
-            return Effect.void
-          }),
-          () => Effect.sync(() => this.agents.splice(this.agents.indexOf(registration), 1))
-        ),
-      update: (key) => Effect.fail(new AgentNotFound({ key })),
-      lookup: (key) => Effect.fail(new AgentNotFound({ key })),
-      find: () => Effect.succeed([]),
-      count: Effect.sync(() => this.agents.length)
-    }
-  }
-
   get busService(): EventBus["Service"] {
     return {
       publish: (events) => Effect.sync(() => void this.published.push(...events)),
@@ -183,19 +160,19 @@ export const layerDurable = Layer.provideMerge(
   Layer.sync(PoolWorld, () => new World())
 )
 
-/** What a process has of its own. */
-export const layerProcess = Layer.mergeAll(
+const surroundings = Layer.mergeAll(
   Layer.effect(
     Tools,
     PoolWorld.use((world) => Effect.succeed(world.toolsService))
   ),
   Layer.effect(
-    Registry,
-    PoolWorld.use((world) => Effect.succeed(world.registryService))
-  ),
-  Layer.effect(
     EventBus,
     PoolWorld.use((world) => Effect.succeed(world.busService))
-  ),
-  FakePlaces.layer
+  )
+)
+
+/** What a process has of its own. */
+export const layerProcess = MemoryRegistry.layer.pipe(
+  Layer.provideMerge(Layer.provide(RuntimeTree.layer, FiberSupervisor.layer)),
+  Layer.provideMerge(surroundings)
 )

@@ -1,6 +1,6 @@
 /** A model that answers what a test tells it to, and remembers what it was asked. */
 import { Effect, Layer, Stream } from "effect"
-import { LanguageModel, type Response } from "effect/ai"
+import { type AiError, LanguageModel, type Response } from "effect/ai"
 
 export type Part = Response.StreamPartEncoded
 
@@ -24,7 +24,7 @@ export const calls = (...wanted: ReadonlyArray<readonly [name: string, params: u
 export type Script = (
   options: LanguageModel.ProviderOptions,
   round: number
-) => ReadonlyArray<Part> | Stream.Stream<Part, never>
+) => ReadonlyArray<Part> | Stream.Stream<Part, AiError.AiError>
 
 export const layer = (script: Script) => {
   let round = 0

@@ -22,8 +22,8 @@ import * as Tool from "../../services/tools/Tool.ts"
 export class World {
   /** While true the journal refuses to write. */
   isStorageAway = false
-  /** Runs before each append: a test may wait here, or break. */
-  beforeAppend: Effect.Effect<void> = Effect.void
+  /** Runs before each append: a breath, as a real disk has. A test may wait here, or break. */
+  beforeAppend: Effect.Effect<void> = Effect.yieldNow
   /** Names of the tools in the order they started to run. */
   readonly runs: Array<string> = []
   readonly #gates = new Map<string, Deferred.Deferred<string, Tool.ToolFailure>>()

@@ -7,5 +7,5 @@ export const eventually = (what: string, holds: () => boolean): Effect.Effect<vo
       if (holds()) return
       yield* Effect.yieldNow
     }
-    return yield* Effect.die(new Error(`never came true: ${what}`))
+    yield* Effect.die(new Error(`never came true: ${what}`))
   })

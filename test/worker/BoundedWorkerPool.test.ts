@@ -1,11 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
+import { EventBus } from "../../services/events/EventBus.ts"
+import * as Topic from "../../services/events/Topic.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { StorageFull } from "../../services/journal/StorageError.ts"
+import { Registry } from "../../services/registry/Registry.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
+import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { ToolExecutors, Workers } from "../../services/supervision/Places.ts"
+import { SupervisorStopped } from "../../services/supervision/Supervisor.ts"
+import { ToolCall } from "../../services/tools/Tool.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { endsOf, type Options, workerPoolContract } from "../contracts/WorkerPool.ts"
@@ -65,17 +72,19 @@ describe("BoundedWorkerPool", () => {
       const world = yield* PoolWorld
       const pool = yield* WorkerPool
       const executors = yield* ToolExecutors
+      const registry = yield* Registry
       const id = yield* pool.submit(world.task("a"))
       yield* eventually("running", () => world.running === 1)
       assert.deepStrictEqual(
         (yield* executors.whichChildren).map((child) => child.id),
         [id]
       )
-      assert.strictEqual(world.agents[0]?.key.session, SessionId.make("ses_one"))
-      assert.strictEqual(world.agents[0]?.key.role, "worker")
-      assert.deepStrictEqual(world.agents[0]?.metadata, { workerId: id, tool: "once" })
+      const [agent] = yield* registry.find({ session: SessionId.make("ses_one"), role: "worker", capability: "once" })
+      assert.deepStrictEqual(agent?.metadata, { workerId: id, tool: "once" })
       yield* world.finish("a")
-      yield* eventually("gone", () => world.agents.length === 0)
+      yield* eventually("done", () => world.eventsOf(id).includes("WorkerCompleted"))
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* registry.count, 0)
       assert.deepStrictEqual(yield* executors.whichChildren, [])
     }).pipe(Effect.provide(environment()))
   )
@@ -166,6 +175,94 @@ describe("BoundedWorkerPool", () => {
       assert.deepStrictEqual(world.starts, ["a"])
       assert.deepInclude(yield* pool.status, { running: 0, queued: 0, cancelled: 2 })
     }).pipe(Effect.provide(environment({ permits: 1 })))
+  )
+
+  it.effect("keeps an end that is decided and not yet durable when its child is killed", () =>
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const executors = yield* ToolExecutors
+      const id = yield* pool.submit(world.task("a"))
+      yield* eventually("running", () => world.running === 1)
+      world.isDiskFull = true
+      yield* world.finish("a", 42)
+      yield* TestClock.adjust("1 second")
+      yield* executors.terminateChild(id)
+      world.isDiskFull = false
+      yield* TestClock.adjust("10 seconds")
+      yield* eventually("ended", () => world.eventsOf(id).length === 3)
+      assert.deepStrictEqual(yield* endsOf(id), [{ _tag: "WorkerCompleted", result: 42 }])
+      assert.deepStrictEqual(world.starts, ["a"])
+      assert.deepInclude(yield* pool.status, { running: 0, completed: 1 })
+    }).pipe(Effect.provide(environment()))
+  )
+
+  it.effect("waits for a supervisor that takes no child now, and starts nothing twice", () => {
+    let isRefusing = true
+    const refusing = Layer.effect(
+      ToolExecutors,
+      Effect.map(ToolExecutors, (executors) => ({
+        ...executors,
+        startChild: (spec: ChildSpec) =>
+          isRefusing ? Effect.fail(new SupervisorStopped({ id: "tool executors" })) : executors.startChild(spec)
+      }))
+    )
+    return Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const first = yield* pool.submit(world.task("first"))
+      yield* pool.submit(world.task("second"))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(world.starts, [])
+      yield* pool.cancel(first, "not any more")
+      isRefusing = false
+      yield* TestClock.adjust("1 second")
+      yield* eventually("it runs", () => world.running === 1)
+      assert.deepStrictEqual(world.starts, ["second"])
+    }).pipe(
+      Effect.provide(
+        Layer.provideMerge(
+          Layer.provideMerge(BoundedWorkerPool.layer(), refusing),
+          Layer.provideMerge(layerProcess, layerDurable)
+        )
+      )
+    )
+  })
+
+  it.effect("tells a subscriber everything from the beginning to the one end", () =>
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const bus = yield* EventBus
+      world.program(
+        "a",
+        ToolCall.use(({ progress }) =>
+          Effect.as(Effect.andThen(progress(10, "reading"), progress(90, "writing")), "done")
+        )
+      )
+      const id = yield* pool.submit(world.task("a"))
+      const seen = yield* bus.subscribe({ topic: Topic.ofWorker(id), from: 1 }).pipe(
+        Stream.flatMap((delivery) => (delivery._tag === "Event" ? Stream.make(delivery) : Stream.empty)),
+        Stream.takeUntil(({ event }) => event._tag === "WorkerCompleted"),
+        Stream.runCollect
+      )
+      assert.deepStrictEqual(
+        seen.map(({ event }) => event._tag),
+        ["WorkerQueued", "WorkerStarted", "WorkerProgress", "WorkerProgress", "WorkerCompleted"]
+      )
+      assert.deepStrictEqual(
+        seen.map(({ sequence }) => sequence),
+        [1, 2, 3, 4, 5]
+      )
+    }).pipe(
+      Effect.provide(
+        BoundedWorkerPool.layer().pipe(
+          Layer.provideMerge(PubSubEventBus.layer()),
+          Layer.provideMerge(layerProcess),
+          Layer.provideMerge(layerDurable)
+        )
+      )
+    )
   )
 
   it.effect("starts nothing before its start is durable", () =>

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { jsonSize } from "../../services/worker/jsonSize.ts"
 import { ProgressReports } from "../../services/worker/ProgressReports.ts"
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { FairQueue, type Waiting } from "../../services/worker/FairQueue.ts"
 import { Schedule } from "../../services/worker/Schedule.ts"
 

@@ -1,0 +1,47 @@
+/** Runs every example as its reader would, each in a process of its own; the client's against a server of this run. */
+import { spawn, type ChildProcess } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+const root = new URL("..", import.meta.url).pathname
+const data = mkdtempSync(join(tmpdir(), "espalier-examples-"))
+
+const start = (file: string, args: ReadonlyArray<string>, env: Record<string, string>, pipe: boolean): ChildProcess =>
+  spawn(process.execPath, ["--conditions=espalier-source", file, ...args], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", pipe ? "pipe" : "inherit", "inherit"]
+  })
+
+const ended = (child: ChildProcess): Promise<number> =>
+  new Promise((resolve) => child.once("exit", (code) => resolve(code ?? 1)))
+
+const urlOf = (server: ChildProcess): Promise<string> =>
+  new Promise((resolve, reject) => {
+    server.once("exit", () => reject(new Error("the server did not start")))
+    server.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      const url = /http:\/\/\S+/.exec(text)?.[0]
+      if (url !== undefined) resolve(url)
+    })
+  })
+
+const server = start("src/main.ts", ["--port", "0"], { ESPALIER_DATA: data }, true)
+let failed = 0
+try {
+  const url = await urlOf(server)
+  for (const example of ["embed", "client", "recover"]) {
+    console.log(`\n--- examples/${example}.ts`)
+    const code = await ended(start(`examples/${example}.ts`, [], { ESPALIER_URL: url }, false))
+    if (code !== 0) {
+      failed++
+      console.error(`examples/${example}.ts ended with ${code}`)
+    }
+  }
+} finally {
+  const stopped = ended(server)
+  server.kill("SIGTERM")
+  if ((await stopped) !== 0) failed++
+  rmSync(data, { recursive: true, force: true })
+}
+process.exitCode = failed === 0 ? 0 : 1

@@ -1,0 +1,98 @@
+/**
+ * The gateway's operations over the contracts of the runtime. Nothing is decided here: each operation asks the room
+ * that knows. What breaks in one becomes `InternalError`, with the cause in the log under the same id.
+ */
+import { Cause, Duration, Effect, Stream } from "effect"
+import { EventBus } from "../../services/events/EventBus.ts"
+import type { Topic } from "../../services/events/Topic.ts"
+import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
+import type { InternalError } from "../../services/gateway/InternalError.ts"
+import { Journal } from "../../services/journal/Journal.ts"
+import type { StorageError } from "../../services/journal/StorageError.ts"
+import { Registry } from "../../services/registry/Registry.ts"
+import { SessionId } from "../../services/session/SessionId.ts"
+import { SessionManager, SessionNotFound } from "../../services/session/SessionManager.ts"
+import { Root } from "../../services/supervision/Places.ts"
+import type { Tool } from "../../services/tools/Tool.ts"
+import { type ToolDescription, Tools } from "../../services/tools/Tools.ts"
+import { WorkerId } from "../../services/worker/WorkerId.ts"
+import { WorkerNotFound, WorkerPool } from "../../services/worker/WorkerPool.ts"
+import { report } from "./Guard.ts"
+
+/** Length of a page when none is asked for. */
+const page = 100
+
+const broke =
+  (subject: string) =>
+  (cause: Cause.Cause<unknown>): Effect.Effect<never, InternalError> =>
+    Effect.flatMap(report(subject, cause), (error) => Effect.fail(error))
+
+/** Turns a defect of one operation into its `InternalError`; typed failures and interruption pass. */
+const contained =
+  (subject: string) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | InternalError, R> =>
+    Effect.catchCauseIf(effect, Cause.hasDies, broke(subject))
+
+const describe = ({ annotations, description, name, parameters }: Tool): ToolDescription => ({
+  name,
+  description,
+  parameters,
+  weight: annotations.weight,
+  idempotent: annotations.idempotent,
+  needsPermission: annotations.needsPermission,
+  deadline: Duration.toMillis(annotations.deadline)
+})
+
+export const make = Effect.gen(function* () {
+  const sessions = yield* SessionManager
+  const pool = yield* WorkerPool
+  const tools = yield* Tools
+  const bus = yield* EventBus
+  const journal = yield* Journal
+  const registry = yield* Registry
+  const root = yield* Root
+
+  /** A topic of its own exists once its stream does. */
+  const known = (topic: Topic): Effect.Effect<void, SessionNotFound | WorkerNotFound | StorageError> => {
+    const [kind, id = ""] = topic.split(":", 2)
+    if (kind === "system") return Effect.void
+    return Effect.flatMap(journal.head(topic), (head): Effect.Effect<void, SessionNotFound | WorkerNotFound> => {
+      if (head !== undefined) return Effect.void
+      return kind === "session"
+        ? Effect.fail(new SessionNotFound({ sessionId: SessionId.make(id) }))
+        : Effect.fail(new WorkerNotFound({ workerId: WorkerId.make(id) }))
+    })
+  }
+
+  return GatewayRpcs.of({
+    StartSession: (options) => contained("StartSession")(sessions.start(options)),
+    StopSession: ({ reason, sessionId }) => contained("StopSession")(sessions.stop(sessionId, reason)),
+    GetSession: ({ sessionId }) => contained("GetSession")(sessions.get(sessionId)),
+    ListSessions: ({ before, limit }) => contained("ListSessions")(sessions.list({ before, limit: limit ?? page })),
+    SendMessage: (options) => contained("SendMessage")(sessions.send(options)),
+    CancelTurn: ({ sessionId }) => contained("CancelTurn")(sessions.cancelTurn(sessionId)),
+    UpdateSession: ({ metadata, sessionId, title }) =>
+      contained("UpdateSession")(sessions.update(sessionId, { title, metadata })),
+    GetMessages: ({ after, limit, sessionId }) =>
+      contained("GetMessages")(sessions.messages({ sessionId, after: after ?? 0, limit: limit ?? page })),
+
+    ListTools: () => contained("ListTools")(Effect.map(tools.list, (all) => all.map(describe))),
+    RunTool: (options) => contained("RunTool")(sessions.runTool(options)),
+
+    GetWorker: ({ workerId }) => contained("GetWorker")(pool.get(workerId)),
+    ListWorkers: (query) => contained("ListWorkers")(pool.list({ ...query, limit: query.limit ?? page })),
+    CancelWorker: ({ workerId }) => contained("CancelWorker")(pool.cancel(workerId, "cancelled by request")),
+
+    Subscribe: (subscription) =>
+      Stream.unwrap(Effect.as(known(subscription.topic), bus.subscribe(subscription))).pipe(
+        Stream.catchCauseIf(Cause.hasDies, (cause) => Stream.fromEffect(broke("Subscribe")(cause)))
+      ),
+
+    PoolStatus: () => contained("PoolStatus")(pool.status),
+    SupervisionTree: () => contained("SupervisionTree")(root.tree),
+    FindAgents: ({ limit, ...query }) => contained("FindAgents")(registry.find({ ...query, limit: limit ?? page })),
+    GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key))
+  })
+})
+
+export const layer = GatewayRpcs.toLayer(make)

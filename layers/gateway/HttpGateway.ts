@@ -1,0 +1,136 @@
+/**
+ * The gateway on one port: RPC over WebSockets at `/rpc/ws` and over HTTP at `/rpc`, a page that says what this is,
+ * and `/health`. Stopping it refuses what is new, gives the answers that are owed and lets go of every connection.
+ */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { ByteSize, Effect, Layer, Predicate } from "effect"
+import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import { RpcSerialization, RpcServer } from "effect/rpc"
+import { createServer } from "node:http"
+import { AddressUnavailable, PortInUse } from "../../services/gateway/AddressUnavailable.ts"
+import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
+import * as Edge from "./Edge.ts"
+import * as Frames from "./Frames.ts"
+import * as Gate from "./Gate.ts"
+import * as GatewayHandlers from "./GatewayHandlers.ts"
+import * as Guard from "./Guard.ts"
+import * as SocketTransport from "./SocketTransport.ts"
+
+export interface Options extends Edge.Options {
+  /** Default 127.0.0.1. */
+  readonly host?: string | undefined
+  /** 0 takes any port that is free. */
+  readonly port: number
+  /** Shown on the page at `/`. */
+  readonly version: string
+}
+
+const listen = ({ host = "127.0.0.1", port }: Options) =>
+  Layer.effect(
+    HttpServer.HttpServer,
+    NodeHttpServer.make(
+      () => {
+        const server = createServer({
+          headersTimeout: 10_000,
+          requestTimeout: 30_000,
+          connectionsCheckingInterval: 5_000,
+          // A peer that vanished without a word is noticed by the system.
+          keepAlive: true,
+          keepAliveInitialDelay: 15_000,
+          noDelay: true
+        })
+        server.maxConnections = 10_000
+        return server
+      },
+      { host, port, gracefulShutdownTimeout: "1 second", websocket: { maxPayload: Frames.maxFrameSize } }
+    ).pipe(
+      Effect.mapError(({ cause }) => {
+        const code = Predicate.hasProperty(cause, "code") ? String(cause.code) : "unknown"
+        return code === "EADDRINUSE"
+          ? new PortInUse({ host, port })
+          : new AddressUnavailable({ host, port, detail: code })
+      })
+    )
+  ).pipe(Layer.provideMerge(NodeHttpServer.layerHttpServices))
+
+/** Runs the RPC server behind a transport for as long as the scope is open. */
+const serveRpc = Effect.fnUntraced(function* (transport: RpcServer.Protocol["Service"]) {
+  const { forget, protocol } = yield* Guard.make(GatewayRpcs, transport)
+  yield* RpcServer.make(GatewayRpcs, {
+    disableFatalDefects: true,
+    onDisconnect: (clientId) => Effect.sync(() => forget(clientId))
+  }).pipe(Effect.provideService(RpcServer.Protocol, protocol), Effect.forkScoped)
+})
+
+const rpcOverSockets = HttpRouter.use((router) =>
+  Effect.gen(function* () {
+    const { httpEffect, protocol } = yield* SocketTransport.make
+    yield* serveRpc(protocol)
+    yield* router.add("GET", "/rpc/ws", httpEffect)
+  })
+)
+
+const rpcOverHttp = HttpRouter.use((router) =>
+  Effect.gen(function* () {
+    const { httpEffect, protocol } = yield* RpcServer.makeProtocolWithHttpEffect().pipe(
+      Effect.provideService(RpcSerialization.RpcSerialization, Frames.serialization)
+    )
+    yield* serveRpc(protocol)
+    yield* router.add("POST", "/rpc", (request) =>
+      // Read here, so that a body that is too long is refused as that; the protocol then finds it read.
+      Effect.matchEffect(request.text, {
+        onFailure: () =>
+          Effect.succeed(
+            HttpServerResponse.text(`a body is at most ${Frames.maxFrameSize} bytes\n`, {
+              status: 413,
+              headers: { connection: "close" }
+            })
+          ),
+        onSuccess: () => httpEffect
+      })
+    )
+  })
+)
+
+const pages = ({ version }: Options) =>
+  HttpRouter.use((router) =>
+    Effect.gen(function* () {
+      const gate = yield* Gate.Gate
+      yield* router.add("GET", "/", (request) => {
+        const url = `http://${request.headers["host"] ?? "127.0.0.1"}`
+        return HttpServerResponse.json({
+          name: "espalier",
+          version,
+          rpc: { websocket: `${url.replace("http", "ws")}/rpc/ws`, http: `${url}/rpc` },
+          health: `${url}/health`,
+          try: [`ESPALIER_URL=${url} npx espalier tool list`, `ESPALIER_URL=${url} npx espalier tree`]
+        })
+      })
+      yield* router.add("GET", "/health", () =>
+        Effect.sync(() =>
+          gate.isOpen() ? HttpServerResponse.text("ok\n") : HttpServerResponse.text("shutting down\n", { status: 503 })
+        )
+      )
+    })
+  )
+
+/** Built last, so that it is the first to go. */
+const drain = Layer.effectDiscard(Effect.flatMap(Gate.Gate, (gate) => Effect.addFinalizer(() => gate.drain)))
+
+/** The server, listening; `HttpServer` tells its address. */
+export const layer = (options: Options) =>
+  drain.pipe(
+    Layer.provideMerge(
+      HttpRouter.serve(Layer.mergeAll(rpcOverSockets, rpcOverHttp, pages(options), Edge.layer(options)), {
+        disableLogger: true,
+        disableListenLog: true
+      })
+    ),
+    Layer.provide(GatewayHandlers.layer),
+    Layer.provide(Gate.layer),
+    Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe("1 MiB"))),
+    Layer.provideMerge(listen(options))
+  )
+
+/** Where the server can be reached: `http://127.0.0.1:4747`. */
+export const url = HttpServer.addressFormattedWith((address) => Effect.succeed(address))

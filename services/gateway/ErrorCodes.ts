@@ -1,0 +1,122 @@
+/**
+ * Every error that leaves the process, by its tag: a stable code, the exit status of the command line and the HTTP
+ * status. Codes and statuses never change their meaning; `docs/errors.md` lists them for people.
+ *
+ * Exit statuses lie between 64 and 113, where neither the shell nor a signal has a meaning of its own. Beside them: 0
+ * for success and 130 for a command that Ctrl-C ended.
+ */
+export interface ErrorCode {
+  readonly code: string
+  readonly exit: number
+  readonly http: number
+  /** What was found, for `docs/errors.md`. */
+  readonly meaning: string
+}
+
+export const errorCodes = {
+  UsageError: { code: "usage", exit: 64, http: 400, meaning: "The command line was not understood" },
+  InvalidInput: {
+    code: "invalid_input",
+    exit: 65,
+    http: 400,
+    meaning: "Input does not fit its schema; each place is named"
+  },
+  ServerUnreachable: { code: "server_unreachable", exit: 66, http: 502, meaning: "No server answers at the address" },
+  PortInUse: { code: "port_in_use", exit: 67, http: 500, meaning: "Another program listens on the port" },
+  AddressUnavailable: {
+    code: "address_unavailable",
+    exit: 68,
+    http: 500,
+    meaning: "The address cannot be listened on"
+  },
+  InvalidConfig: {
+    code: "invalid_config",
+    exit: 69,
+    http: 500,
+    meaning: "A setting from the environment or a flag is wrong"
+  },
+  InternalError: {
+    code: "internal_error",
+    exit: 70,
+    http: 500,
+    meaning: "Something broke; the log tells why under the id given"
+  },
+  Overloaded: { code: "overloaded", exit: 71, http: 429, meaning: "As many calls are under way as there may be" },
+  ShuttingDown: { code: "shutting_down", exit: 72, http: 503, meaning: "The server is stopping" },
+  SessionNotFound: { code: "session_not_found", exit: 73, http: 404, meaning: "There is no such session" },
+  SessionHasEnded: {
+    code: "session_has_ended",
+    exit: 74,
+    http: 409,
+    meaning: "The session was stopped and takes nothing more"
+  },
+  SessionInterrupted: {
+    code: "session_interrupted",
+    exit: 75,
+    http: 503,
+    meaning: "The session crashed before it answered; retry with the same message id"
+  },
+  TooManySessions: {
+    code: "too_many_sessions",
+    exit: 76,
+    http: 429,
+    meaning: "As many sessions are live as the server takes"
+  },
+  MailboxFull: { code: "mailbox_full", exit: 77, http: 429, meaning: "As many messages wait as the session takes" },
+  NoTurn: { code: "no_turn", exit: 78, http: 409, meaning: "The session has no running turn to cancel" },
+  ToolNotFound: { code: "tool_not_found", exit: 79, http: 404, meaning: "There is no such tool" },
+  ToolFailure: {
+    code: "tool_failure",
+    exit: 80,
+    http: 422,
+    meaning: "The tool could not do its work; its own code tells why"
+  },
+  PoolSaturated: { code: "pool_saturated", exit: 81, http: 429, meaning: "The pool runs and queues all it takes" },
+  WorkerNotFound: { code: "worker_not_found", exit: 82, http: 404, meaning: "There is no such worker" },
+  WorkerEnded: { code: "worker_ended", exit: 83, http: 409, meaning: "The worker has ended and cannot be cancelled" },
+  WorkerCancelled: {
+    code: "worker_cancelled",
+    exit: 84,
+    http: 409,
+    meaning: "Somebody else cancelled the worker that was waited for"
+  },
+  CursorAhead: { code: "cursor_ahead", exit: 85, http: 416, meaning: "The cursor lies beyond the newest event" },
+  AgentNotFound: { code: "agent_not_found", exit: 86, http: 404, meaning: "No such agent is alive" },
+  TurnFailed: {
+    code: "turn_failed",
+    exit: 87,
+    http: 502,
+    meaning: "The turn that was waited for failed; its own code tells why"
+  },
+  TurnCancelled: { code: "turn_cancelled", exit: 88, http: 409, meaning: "The turn that was waited for was cancelled" },
+  StorageFull: { code: "storage_full", exit: 90, http: 507, meaning: "The disk that holds the data is full" },
+  StorageUnavailable: { code: "storage_unavailable", exit: 91, http: 503, meaning: "The data store cannot be used" },
+  StorageCorrupt: {
+    code: "storage_corrupt",
+    exit: 92,
+    http: 500,
+    meaning: "The data store is damaged; it was left as it is"
+  },
+  StorageNewer: {
+    code: "storage_newer",
+    exit: 93,
+    http: 500,
+    meaning: "A newer version wrote the data; it was not touched"
+  },
+  DataDirectoryBusy: {
+    code: "data_directory_busy",
+    exit: 94,
+    http: 500,
+    meaning: "Another process holds the data directory"
+  }
+} as const satisfies Readonly<Record<string, ErrorCode>>
+
+export type ErrorTag = keyof typeof errorCodes
+
+const byTag: ReadonlyMap<string, ErrorCode> = new Map(Object.entries(errorCodes))
+
+/** What the table says of an error; an error it does not know is a bug, and so internal. */
+export const codeOf = (error: unknown): ErrorCode =>
+  (typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
+    ? byTag.get(error._tag)
+    : undefined) ?? errorCodes.InternalError

@@ -1,0 +1,60 @@
+/** `espalier`: the flags that every command takes, before or after its name. */
+import { Config, ConfigProvider, Effect, Layer, Option, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+import * as Client from "../client.ts"
+import { InvalidConfig } from "../server/InvalidConfig.ts"
+
+export const root = Command.make("espalier").pipe(
+  Command.withDescription("A runtime for AI-agent sessions: supervised, durable, bounded, observable"),
+  Command.withSharedFlags({
+    json: Flag.Boolean("json").pipe(
+      Flag.withDescription("Print JSON: one document, or one line an event"),
+      Flag.withDefault(false)
+    ),
+    url: Flag.String("url").pipe(
+      Flag.withDescription("The server to talk to (default ESPALIER_URL, or http://127.0.0.1:4747)"),
+      Flag.optional
+    ),
+    embedded: Flag.Boolean("embedded").pipe(
+      Flag.withDescription("Run the whole runtime in this process, for this command, instead of asking a server"),
+      Flag.withDefault(false)
+    ),
+    data: Flag.String("data").pipe(
+      Flag.withDescription("Data directory, for serve and --embedded (default ESPALIER_DATA, or the user's own)"),
+      Flag.optional
+    )
+  })
+)
+
+const isHttp = Schema.String.check(
+  Schema.makeFilter((url) => (/^https?:\/\//.test(url) && URL.canParse(url)) || "an address like http://127.0.0.1:4747")
+)
+
+const settings = Config.all({
+  url: Config.schema(isHttp, "ESPALIER_URL").pipe(Config.withDefault("http://127.0.0.1:4747")),
+  token: Config.Redacted("ESPALIER_TOKEN").pipe(Config.option)
+})
+
+/** The server that the flags and the environment name, or the runtime in this process. */
+const layer = Layer.unwrap(
+  Effect.gen(function* () {
+    const flags = yield* root
+    if (flags.embedded) {
+      const { layer } = yield* Effect.promise(() => import("../server/EmbeddedClient.ts"))
+      return layer({ dataDirectory: Option.getOrUndefined(flags.data) })
+    }
+    const environment = yield* ConfigProvider.ConfigProvider
+    const provider = Option.match(flags.url, {
+      onNone: () => environment,
+      onSome: (url) => ConfigProvider.orElse(ConfigProvider.fromUnknown({ ESPALIER_URL: url }), environment)
+    })
+    const { token, url } = yield* settings
+      .parse(provider)
+      .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
+    return Client.layer({ url, token: Option.getOrUndefined(token) })
+  })
+)
+
+/** Runs a command's work with a client. */
+export const withClient = <A, E, R>(use: (espalier: Client.Operation) => Effect.Effect<A, E, R>) =>
+  Effect.provide(Client.Client.use(use), layer)

@@ -1,0 +1,57 @@
+/** The answer to one message, as it comes, from the events of its session. */
+import { Effect, Stream } from "effect"
+import type { Delivery } from "../../services/events/RuntimeEvent.ts"
+import type { TurnId } from "../../services/session/SessionId.ts"
+import { TurnCancelled, TurnFailed } from "./Failure.ts"
+
+/**
+ * Hands out the text piece by piece and ends with the whole of it when the turn has ended. Deltas may be missed; what
+ * the settled message has beyond what was shown is shown then.
+ */
+export const answerTo = <E, E2>(
+  messageId: string,
+  deliveries: Stream.Stream<Delivery, E>,
+  show: (piece: string) => Effect.Effect<void, E2>
+) =>
+  Effect.suspend(() => {
+    let turn: TurnId | undefined
+    let shown = ""
+    let settled = ""
+    const present = (piece: string) => {
+      shown += piece
+      return show(piece)
+    }
+    return deliveries.pipe(
+      Stream.filter((delivery) => delivery._tag !== "Lagged"),
+      Stream.mapEffect(({ event }): Effect.Effect<boolean, E2 | TurnFailed | TurnCancelled> => {
+        switch (event._tag) {
+          case "TurnStarted":
+            if (event.messageId === messageId) turn = event.turnId
+            break
+          case "TextDelta":
+            if (event.turnId === turn) return Effect.as(present(event.text), false)
+            break
+          case "MessageSettled":
+            if (event.turnId === turn) {
+              settled += event.text
+              const rest = settled.startsWith(shown) ? settled.slice(shown.length) : `\n${event.text}`
+              return rest === "" ? Effect.succeed(false) : Effect.as(present(rest), false)
+            }
+            break
+          case "TurnEnded":
+            if (event.turnId !== turn) break
+            if (event.outcome === "completed") return Effect.succeed(true)
+            return event.outcome === "cancelled"
+              ? Effect.fail(new TurnCancelled())
+              : Effect.fail(new TurnFailed(event.failure ?? { code: "turn_failed", message: "the turn failed" }))
+          case "SessionEnded":
+            return Effect.fail(new TurnCancelled())
+          default:
+        }
+        return Effect.succeed(false)
+      }),
+      Stream.takeUntil((hasEnded) => hasEnded),
+      Stream.runDrain,
+      Effect.map(() => settled)
+    )
+  })

@@ -1,0 +1,38 @@
+/** Runs the command line of this process: its arguments, its signals, its exit status. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Effect, Layer, Logger } from "effect"
+import { CliOutput, Command } from "effect/cli"
+import { version } from "../version.ts"
+import { agents } from "./agents.ts"
+import { events } from "./events.ts"
+import * as Failure from "./Failure.ts"
+import { pool } from "./pool.ts"
+import { root } from "./Root.ts"
+import { serve } from "./serve.ts"
+import { session } from "./session.ts"
+import * as Signals from "./Signals.ts"
+import { tool } from "./tool.ts"
+import { tree } from "./tree.ts"
+import { worker } from "./worker.ts"
+
+const espalier = root.pipe(Command.withSubcommands([serve, session, tool, worker, events, pool, tree, agents]))
+
+/** Help is printed when it is asked for; for a mistake one sentence is enough. */
+const presenter: CliOutput.Presenter = {
+  present: (event) => (event._tag === "InvalidInvocation" ? Effect.void : CliOutput.defaultPresenter.present(event))
+}
+
+export const run = (args: ReadonlyArray<string>): void => {
+  // The reader of a pipe may leave before all is written: there is nobody left to tell.
+  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : 1))
+
+  const program = Command.runWith(espalier, { version })(args).pipe(
+    Effect.provide([NodeServices.layer, CliOutput.layerPresenter(presenter), Layer.succeed(Logger.LogToStderr, true)])
+  )
+  Signals.run(program, (exit) => {
+    const { error, status } = Failure.ofExit(exit)
+    if (error !== undefined) process.stderr.write(`${Failure.render(error, args.includes("--json"))}\n`)
+    // Waits until all that was printed has been handed over.
+    process.stdout.write("", () => process.exit(status))
+  })
+}

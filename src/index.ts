@@ -1,0 +1,51 @@
+/**
+ * Espalier's face for programs that embed it: layers that put a whole runtime together, the contracts that they
+ * provide, and what is needed to add a tool or to replace a part.
+ *
+ *     import { Embedded, SessionManager } from "espalier"
+ *
+ *     const program = Effect.gen(function* () {
+ *       const sessions = yield* SessionManager
+ *       const session = yield* sessions.start({ title: "first" })
+ *     })
+ *     program.pipe(Effect.provide(Embedded.layerMemory()))
+ *
+ * A client of a running server is in `espalier/client`; single files are in `espalier/services/*` and
+ * `espalier/layers/*`.
+ */
+export * as Embedded from "./server/Runtime.ts"
+export * as Server from "./server/Server.ts"
+export { version } from "./version.ts"
+
+export * from "../services/InvalidInput.ts"
+export * from "../services/events/EventBus.ts"
+export * from "../services/events/RuntimeEvent.ts"
+export * as Topic from "../services/events/Topic.ts"
+export * from "../services/gateway/AddressUnavailable.ts"
+export * from "../services/gateway/ErrorCodes.ts"
+export { GatewayRpcs } from "../services/gateway/GatewayRpcs.ts"
+export * from "../services/gateway/InternalError.ts"
+export * from "../services/gateway/Overloaded.ts"
+export * from "../services/gateway/ServerUnreachable.ts"
+export * from "../services/gateway/ShuttingDown.ts"
+export * from "../services/health/HealthEvent.ts"
+export * from "../services/journal/Journal.ts"
+export * from "../services/journal/StorageError.ts"
+export * from "../services/maintenance/MaintenanceEvent.ts"
+export * from "../services/registry/Agent.ts"
+export * from "../services/registry/Registry.ts"
+export * from "../services/session/Session.ts"
+export * from "../services/session/SessionEvent.ts"
+export * from "../services/session/SessionId.ts"
+export * from "../services/session/SessionManager.ts"
+export type * from "../services/supervision/ChildSpec.ts"
+export * as Places from "../services/supervision/Places.ts"
+export * from "../services/supervision/SupervisionEvent.ts"
+export * from "../services/supervision/SupervisionTree.ts"
+export * from "../services/supervision/Supervisor.ts"
+export * as Tool from "../services/tools/Tool.ts"
+export * from "../services/tools/Tools.ts"
+export { Worker, WorkerStatus, WorkerSummary } from "../services/worker/Worker.ts"
+export * from "../services/worker/WorkerEvent.ts"
+export * from "../services/worker/WorkerId.ts"
+export * from "../services/worker/WorkerPool.ts"

@@ -1,0 +1,103 @@
+/**
+ * The runtime put together: which layer stands for which contract is decided here and nowhere else.
+ *
+ * Every part can be replaced by a layer of one's own; the others find it by its contract.
+ */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import { type Duration, type Effect, Layer } from "effect"
+import type { LanguageModel } from "effect/ai"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
+import * as Monitor from "../../layers/health/Monitor.ts"
+import * as FileDataDirectory from "../../layers/journal/DataDirectory.ts"
+import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
+import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
+import * as Upkeep from "../../layers/maintenance/Upkeep.ts"
+import * as OfflineModel from "../../layers/model/OfflineModel.ts"
+import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
+import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
+import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
+import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
+import * as QueuedSupervisionEvents from "../../layers/supervision/QueuedSupervisionEvents.ts"
+import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
+import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
+import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
+import * as ToolSet from "../../layers/tools/ToolSet.ts"
+import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
+import type { EventBus } from "../../services/events/EventBus.ts"
+import type { Journal } from "../../services/journal/Journal.ts"
+import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
+import type { Registry } from "../../services/registry/Registry.ts"
+import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
+import type { Processes } from "../../services/tools/Processes.ts"
+import type { Tool } from "../../services/tools/Tool.ts"
+import type { Tools } from "../../services/tools/Tools.ts"
+import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
+
+/** Why a runtime may not start. */
+export type StartError = StorageError | StorageNewer | DataDirectoryBusy
+
+/** Layers of one's own, each in place of the runtime's. */
+export interface Parts {
+  readonly eventBus?: Layer.Layer<EventBus, StartError, Journal | Foundation> | undefined
+  readonly registry?: Layer.Layer<Registry, StartError, Foundation> | undefined
+  readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
+  readonly workerPool?:
+    | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | Workers | ToolExecutors>
+    | undefined
+}
+
+export interface Options extends Parts {
+  /** Workers that run at a time (default 3). */
+  readonly permits?: number | undefined
+  /** Tasks that may wait for one (default 50). */
+  readonly queue?: number | undefined
+  /** How long a task may wait (default 30 seconds). */
+  readonly patience?: Duration.Input | undefined
+  /** Sessions in memory at the same time (default 100,000). */
+  readonly sessions?: number | undefined
+  /** Tools besides the built-in ones, as `Tool.make` makes them. */
+  readonly tools?: ReadonlyArray<Effect.Effect<Tool, never, Journal | EventBus | Processes>> | undefined
+}
+
+/** Everything but the journal, and the directory for what tools write while they work. */
+const rooms = (options: Options, scratch: string) => {
+  const tools = ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])])
+  const pool =
+    options.workerPool ??
+    BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
+  return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch })).pipe(
+    Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
+    Layer.provideMerge(pool),
+    Layer.provideMerge(tools),
+    Layer.provide(options.model ?? OfflineModel.layer),
+    Layer.provide(ReapedProcesses.layer),
+    Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
+    Layer.provideMerge(PublishedSupervisionEvents.layer),
+    Layer.provideMerge(options.eventBus ?? PubSubEventBus.layer()),
+    Layer.provide([NodeFileSystem.layer, NodePath.layer])
+  )
+}
+
+/** The supervision tree that every part hangs on, and the feed of what happens in it. */
+const tree = RuntimeTree.layer.pipe(
+  Layer.provide(FiberSupervisor.layer),
+  Layer.provideMerge(QueuedSupervisionEvents.layer())
+)
+
+/** A runtime that keeps everything in a data directory of its own. */
+export const layer = ({ dataDirectory, ...options }: Options & { readonly dataDirectory: string }) =>
+  rooms(options, join(dataDirectory, "scratch")).pipe(
+    Layer.provideMerge(SqlJournal.layer),
+    Layer.provide(FileDataDirectory.layer(dataDirectory)),
+    Layer.provideMerge(tree)
+  )
+
+/** A runtime over a journal of one's own, or, without one, over memory: what it did is gone with it. */
+export const layerMemory = ({
+  journal = MemoryJournal.layer(),
+  ...options
+}: Options & { readonly journal?: Layer.Layer<Journal, StartError, Foundation> } = {}) =>
+  rooms(options, join(tmpdir(), "espalier")).pipe(Layer.provideMerge(journal), Layer.provideMerge(tree))

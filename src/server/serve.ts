@@ -1,0 +1,43 @@
+/** `espalier serve`: a server in this process until a signal stops it. */
+import { Console, Effect } from "effect"
+import * as HttpGateway from "../../layers/gateway/HttpGateway.ts"
+import { version } from "../version.ts"
+import * as Server from "./Server.ts"
+import { resolveSettings } from "./Settings.ts"
+
+/** How the command line is called here: through npm in a clone, by its name when it is installed. */
+const command = process.env["npm_lifecycle_event"] === undefined ? "espalier" : "npm run -s espalier --"
+
+const welcome = (url: string, dataDirectory: string): string => `espalier ${version} is running
+
+  url   ${url}
+  data  ${dataDirectory}
+
+Try this in another terminal${url.endsWith(":4747") ? "" : `, after: export ESPALIER_URL=${url}`}
+
+  ${command} tool list
+  ${command} tool run analyze_codebase --args '{"path":"."}'
+  ${command} tree
+
+Ctrl-C stops it. Sessions and queued work go on after the next start.`
+
+/** Ends when `stop` does, with everything stopped in order. */
+export const serve = Effect.fnUntraced(function* (
+  given: {
+    readonly port?: number | undefined
+    readonly dataDirectory?: string | undefined
+    /** Say where it is in one line of JSON instead. */
+    readonly json: boolean
+  },
+  stop: Effect.Effect<void>
+) {
+  const settings = yield* resolveSettings(given)
+  yield* Effect.gen(function* () {
+    const url = yield* HttpGateway.url
+    const { dataDirectory } = settings
+    yield* Console.log(given.json ? JSON.stringify({ url, dataDirectory, version }) : welcome(url, dataDirectory))
+    yield* stop
+    yield* Console.error("stopping: nothing new is taken, what was accepted is answered")
+  }).pipe(Effect.provide(Server.layer(settings)))
+  yield* Console.error("stopped")
+})

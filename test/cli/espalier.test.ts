@@ -1,0 +1,189 @@
+import { assert, describe, layer } from "@effect/vitest"
+import { Context, Effect, Layer, Schema } from "effect"
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { Delivery } from "../../services/events/RuntimeEvent.ts"
+import { errorCodes } from "../../services/gateway/ErrorCodes.ts"
+import { Session, SessionSummary } from "../../services/session/Session.ts"
+import { TreeNode } from "../../services/supervision/SupervisionTree.ts"
+import { ToolDescription } from "../../services/tools/Tools.ts"
+import { Worker, WorkerSummary } from "../../services/worker/Worker.ts"
+import { PoolStatus } from "../../services/worker/WorkerPool.ts"
+import { version } from "../../src/version.ts"
+import manifest from "../../package.json" with { type: "json" }
+import { espalier, type Server, server, start } from "../support/CommandLine.ts"
+import { temporaryDirectory } from "../support/temporaryDirectory.ts"
+
+class Running extends Context.Service<Running, Server>()("test/Running") {}
+
+const command = (...args: ReadonlyArray<string>) => Effect.flatMap(Running, (server) => espalier(server, ...args))
+
+/** A command's JSON, which has to fit the schema as it is on the wire. */
+const json = <A, I>(schema: Schema.Codec<A, I>, ...args: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const { status, stderr, stdout } = yield* command(...args, "--json")
+    assert.strictEqual(status, 0, stderr)
+    return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.toCodecJson(schema)), {
+      onExcessProperty: "error"
+    })(stdout)
+  })
+
+/** Files that keep an analysis busy for some seconds. */
+const busywork = Effect.map(temporaryDirectory, (directory) => {
+  const line = "export const f = (a, b) => { if (a) { return [a, b, () => a] } else { return { a, b } } }\n"
+  mkdirSync(join(directory, "src"))
+  for (let file = 0; file < 600; file++) writeFileSync(join(directory, "src", `f${file}.ts`), line.repeat(1_000))
+  return directory
+})
+
+const ServerLayer = Layer.effect(Running, server())
+
+layer(ServerLayer, { excludeTestServices: true })("espalier", (it) => {
+  it.effect("lists the tools, and runs one to its report with progress in plain lines", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      writeFileSync(join(directory, "a.ts"), "// one\nexport const one = () => 1\n")
+      const tools = yield* json(Schema.Array(ToolDescription), "tool", "list")
+      assert.include(
+        tools.map(({ name }) => name),
+        "analyze_codebase"
+      )
+      const args = JSON.stringify({ path: directory })
+      const { status, stderr, stdout } = yield* command("tool", "run", "analyze_codebase", "--args", args)
+      assert.strictEqual(status, 0, stderr)
+      assert.match(stdout, /^# Codebase analysis/)
+      assert.notMatch(stdout + stderr, /(?!\n)\p{Cc}/u)
+      assert.match(stderr, /analyze_codebase +30 % +analyzing\n/)
+      assert.match(stderr, /analyze_codebase +done in .* wrk_\w+\n$/)
+    })
+  )
+
+  it.effect("--json prints what is on the wire: a session has its id, a worker its id and status", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const session = yield* json(Session, "session", "start", "--title", "json", "--label", "a=1", "--label", "b=2")
+      assert.deepStrictEqual(session.metadata, { a: "1", b: "2" })
+      const args = JSON.stringify({ path: directory })
+      const worker = yield* json(Worker, "tool", "run", "analyze_codebase", "--args", args, "--session", session.id)
+      assert.strictEqual(worker.status, "completed")
+      assert.strictEqual(worker.sessionId, session.id)
+      assert.strictEqual((yield* json(Worker, "worker", "show", worker.id)).id, worker.id)
+      const [first] = yield* json(Schema.Array(WorkerSummary), "worker", "list", "--session", session.id)
+      assert.strictEqual(first?.id, worker.id)
+      const sessions = yield* json(Schema.Array(SessionSummary), "session", "list")
+      assert.include(
+        sessions.map(({ id }) => id),
+        session.id
+      )
+      assert.strictEqual((yield* json(PoolStatus, "pool", "status")).permits, 3)
+      assert.strictEqual((yield* json(TreeNode, "tree")).id, "espalier")
+      const changed = yield* json(Session, "session", "update", session.id, "--title", "another")
+      assert.strictEqual(changed.title, "another")
+    })
+  )
+
+  it.effect("a message is answered as it streams, and the events of the session can be read one a line", () =>
+    Effect.gen(function* () {
+      const { id } = yield* json(Session, "session", "start")
+      const answer = yield* command("session", "send", id, "hello", "--wait")
+      assert.strictEqual(answer.status, 0, answer.stderr)
+      assert.include(answer.stdout, "No model is configured")
+      const messages = yield* command("session", "messages", id)
+      assert.match(messages.stdout, /^you\nhello\n\nagent\nNo model/)
+      const events = yield* command("events", `session:${id}`, "--json")
+      const deliveries = yield* Effect.forEach(events.stdout.trim().split("\n"), (line) =>
+        Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.toCodecJson(Delivery)))(line)
+      )
+      assert.deepStrictEqual(
+        deliveries.map((delivery) => (delivery._tag === "Event" ? delivery.event._tag : delivery._tag)),
+        ["SessionStarted", "MessageReceived", "TurnStarted", "MessageSettled", "TurnEnded"]
+      )
+      const rest = yield* command("events", `session:${id}`, "--from", "4")
+      assert.strictEqual(rest.stdout.trim().split("\n").length, 2)
+      const none = yield* command("events", `session:${id}`, "--from", "6")
+      assert.deepStrictEqual([none.status, none.stdout], [0, ""])
+    })
+  )
+
+  it.effect("--follow goes on with what happens until Ctrl-C, which exits with 130", () =>
+    Effect.gen(function* () {
+      const running = yield* Running
+      const { id } = yield* json(Session, "session", "start")
+      const following = yield* start(running, "events", `session:${id}`, "--follow", "--from", "1")
+      yield* Effect.promise(() => following.until("stdout", /SessionStarted/))
+      yield* command("session", "send", id, "hello")
+      yield* Effect.promise(() => following.until("stdout", /TurnEnded/))
+      following.process.kill("SIGINT")
+      assert.strictEqual((yield* Effect.promise(() => following.ended)).status, 130)
+    })
+  )
+
+  it.effect("Ctrl-C cancels the worker that a command started, says so, and exits with 130", () =>
+    Effect.gen(function* () {
+      const running = yield* Running
+      const directory = yield* busywork
+      const run = yield* start(
+        running,
+        "tool",
+        "run",
+        "analyze_codebase",
+        "--args",
+        JSON.stringify({ path: directory })
+      )
+      yield* Effect.promise(() => run.until("stderr", /analyzing/))
+      run.process.kill("SIGINT")
+      const { status, stderr } = yield* Effect.promise(() => run.ended)
+      assert.strictEqual(status, 130)
+      const [, workerId = ""] = /cancelled (wrk_\w+)/.exec(stderr) ?? []
+      const worker = yield* json(Worker, "worker", "show", workerId)
+      assert.strictEqual(worker.status, "cancelled")
+      assert.strictEqual((yield* json(Session, "session", "show", worker.sessionId)).status, "ended")
+    })
+  )
+
+  describe("what goes wrong", () => {
+    const cases: ReadonlyArray<readonly [keyof typeof errorCodes, ReadonlyArray<string>, RegExp]> = [
+      ["UsageError", ["frobnicate"], /frobnicate/],
+      ["UsageError", ["session", "show", "nonsense"], /starts with "ses_"/],
+      ["UsageError", ["session", "update", "ses_a"], /--title/],
+      ["InvalidInput", ["session", "list", "--limit", "5000"], /limit: .*1000/],
+      ["InvalidInput", ["tool", "run", "analyze_codebase", "--args", "{"], /--args .* not JSON/],
+      ["InvalidInput", ["tool", "run", "analyze_codebase", "--args", '{"pth":"."}'], /pth/],
+      ["SessionNotFound", ["session", "show", "ses_nobody"], /no session ses_nobody/],
+      ["SessionNotFound", ["events", "session:ses_nobody"], /no session ses_nobody/],
+      ["WorkerNotFound", ["worker", "cancel", "wrk_nobody"], /no worker wrk_nobody/],
+      ["WorkerNotFound", ["events", "worker:wrk_nobody", "--follow"], /no worker wrk_nobody/],
+      ["ToolNotFound", ["tool", "run", "no_such_tool"], /no tool "no_such_tool"; there are analyze_codebase/],
+      ["ToolFailure", ["tool", "run", "analyze_codebase", "--args", '{"path":"/no/such/place"}'], /\/no\/such\/place/],
+      ["CursorAhead", ["events", "system:agents", "--from", "900000"], /cannot be read from 900000/],
+      ["InvalidConfig", ["--url", "nonsense", "tree"], /ESPALIER_URL: an address/],
+      ["ServerUnreachable", ["--url", "http://127.0.0.1:1", "tree"], /npm start/]
+    ]
+    for (const [tag, args, sentence] of cases) {
+      const { code, exit } = errorCodes[tag]
+      it.effect(`${args.join(" ")}: one sentence, code ${code}, exit ${exit}`, () =>
+        Effect.gen(function* () {
+          const [{ status, stderr, stdout }, machine] = yield* Effect.all(
+            [command(...args), command(...args, "--json")],
+            { concurrency: 2 }
+          )
+          assert.strictEqual(status, exit, stderr)
+          assert.strictEqual(stdout, "")
+          const last = stderr.trimEnd().split("\n").at(-1) ?? ""
+          assert.match(last, /^error: /)
+          assert.match(last, sentence)
+          assert.strictEqual(machine.status, exit)
+          const { error } = JSON.parse(machine.stderr) as { readonly error: { readonly code: string } }
+          if (tag !== "ToolFailure") assert.strictEqual(error.code, code)
+        })
+      )
+    }
+  })
+
+  it.effect("says its version, which is the package's", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(version, manifest.version)
+      assert.include((yield* command("--version")).stdout, version)
+    })
+  )
+})

@@ -1,0 +1,88 @@
+/** The command line and a server as the processes that people run, each with directories and ports of its own. */
+import { Effect } from "effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { fileURLToPath } from "node:url"
+import { temporaryDirectory } from "./temporaryDirectory.ts"
+
+const script = (path: string) => fileURLToPath(new URL(`../../src/${path}`, import.meta.url))
+
+/** What a process inherits: nothing of the settings of whoever runs the tests. */
+const clean = (env: Readonly<Record<string, string>>): NodeJS.ProcessEnv => ({
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(ESPALIER_|npm_|FORCE_COLOR)/.test(name))),
+  NO_COLOR: "1",
+  ...env
+})
+
+export interface Ended {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export class Running {
+  stdout = ""
+  stderr = ""
+  readonly process: ChildProcess
+  readonly ended: Promise<Ended>
+
+  constructor(entry: string, args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) {
+    this.process = spawn(process.execPath, [script(entry), ...args], {
+      env: clean(env),
+      stdio: ["ignore", "pipe", "pipe"]
+    })
+    this.process.stdout?.on("data", (data) => (this.stdout += String(data)))
+    this.process.stderr?.on("data", (data) => (this.stderr += String(data)))
+    this.ended = once(this.process, "close").then(([status]) => ({
+      status: status as number | null,
+      stdout: this.stdout,
+      stderr: this.stderr
+    }))
+  }
+
+  /** Returns once the output holds what is wanted. */
+  async until(output: "stdout" | "stderr", wanted: RegExp): Promise<RegExpExecArray> {
+    const stream = this.process[output]
+    for (;;) {
+      const found = wanted.exec(this[output])
+      if (found !== null) return found
+      const more =
+        stream === null ? "end" : await Promise.race([once(stream, "data"), this.ended.then(() => "end" as const)])
+      if (more === "end" && !wanted.test(this[output])) {
+        throw new Error(`it ended before ${String(wanted)}: ${this.stdout}${this.stderr}`)
+      }
+    }
+  }
+}
+
+const scoped = (entry: string, args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) =>
+  Effect.acquireRelease(
+    Effect.sync(() => new Running(entry, args, env)),
+    (running) =>
+      Effect.promise(() => {
+        running.process.kill("SIGKILL")
+        return running.ended
+      })
+  )
+
+export interface Server {
+  readonly url: string
+  readonly dataDirectory: string
+  readonly running: Running
+}
+
+/** A server as `npm start` runs it. */
+export const server = Effect.fnUntraced(function* (given?: string) {
+  const dataDirectory = given ?? (yield* temporaryDirectory)
+  const running = yield* scoped("main.ts", ["--port", "0"], { ESPALIER_DATA: dataDirectory })
+  const [, url = ""] = yield* Effect.promise(() => running.until("stdout", /url +(\S+)/))
+  return { url, dataDirectory, running } satisfies Server
+})
+
+/** A command that runs until the scope closes. */
+export const start = ({ url }: Pick<Server, "url">, ...args: ReadonlyArray<string>) =>
+  scoped("cli/espalier.ts", args, { ESPALIER_URL: url })
+
+/** A command, run to its end. */
+export const espalier = (server: Pick<Server, "url">, ...args: ReadonlyArray<string>) =>
+  Effect.scoped(Effect.flatMap(start(server, ...args), ({ ended }) => Effect.promise(() => ended)))
