@@ -61,6 +61,11 @@ export class Backlog {
     return (this.#before?.count ?? 0) + (this.#after?.count ?? 0)
   }
 
+  /** Everything was dropped: its reader has to go back to the log. */
+  get isBehind(): boolean {
+    return this.#isBehind
+  }
+
   /** It takes nothing more: its reader is to be told so after what is there. */
   get isCut(): boolean {
     return this.#isCut

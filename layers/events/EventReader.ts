@@ -154,7 +154,7 @@ export const make = Effect.fnUntraced(function* (
     // What the policy dropped and the reader has since found on record is not lost.
     const gone = lost + backlog.untold
     return {
-      state: isReplaying || backlog.isCatchingUp ? "replaying" : "live",
+      state: isReplaying || backlog.isBehind ? "replaying" : "live",
       published: newest - start,
       delivered,
       lost: gone,

@@ -4,7 +4,7 @@
  * The fan-out is a child of the runtime's foundation, and its life is the child's: when it crashes, readers keep their
  * cursors, wait for the next life and read on from the journal, and publishing goes on as if nobody listened.
  */
-import { Cause, Clock, Duration, Effect, Latch, Layer, Pull, Schedule, Stream } from "effect"
+import { Cause, Clock, type Duration, Effect, Latch, Layer, Pull, Schedule, Stream } from "effect"
 import { EventBus } from "../../services/events/EventBus.ts"
 import { defaultCapacity, judge, maxCapacity, type Subscription } from "../../services/events/Subscription.ts"
 import { isDurable, isWildcard, type Topic } from "../../services/events/Topic.ts"
