@@ -6,7 +6,7 @@
  * waited for it are told, and its next use starts it afresh from its journal, with a fresh count of crashes. When the
  * supervisor itself went down, and all sessions with it, each of them comes back.
  */
-import { Deferred, Effect, Exit, Predicate, Schedule, type Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, Predicate, Schedule, type Scope } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
@@ -145,7 +145,7 @@ export const make = (options: Options) => {
       return stored.isEnded ? yield* new SessionHasEnded({ sessionId }) : yield* launch(stored)
     }
     const topic = Topic.ofSession(sessionId)
-    const planned = fold(undefined, { topic, sequence: 1, at: 0, event })
+    const planned = fold(undefined, { topic, sequence: 1, at: yield* Clock.currentTimeMillis, event })
     if (planned === undefined) return yield* Effect.die(new Error(`a session cannot begin with ${event._tag}`))
     const recorded = yield* journal.append([appendOf(planned, 0, [event])])
     yield* bus.publish(recorded)

@@ -24,8 +24,8 @@ export type ThreadMessage =
   | { readonly _tag: "Failed"; readonly code: string; readonly message: string }
   | { readonly _tag: "Crashed"; readonly detail: string }
 
-/** Of 19: with every processor busy the thread still gets a third of what others get. */
-const niceness = 5
+/** Of 19: with every processor busy the thread still gets two thirds of what others get. */
+const niceness = 2
 
 /** Least milliseconds between two reports of the same stage. */
 const interval = 200

@@ -176,12 +176,14 @@ export const make = ({ grace, records, registry, state, tools }: Surroundings) =
           else if (entry.decided !== undefined) state.tell(entry, entry.decided)
         })
       )
+      const key = { session: entry.sessionId, role: "worker", index: started++ }
       yield* registry.register({
-        key: { session: entry.sessionId, role: "worker", index: started++ },
+        key,
         tags: ["worker"],
         capabilities: [entry.worker.tool],
         metadata: { workerId: entry.id, tool: entry.worker.tool }
       })
+      yield* Effect.ignore(registry.update(key, { status: "busy" }))
       return body(entry, scope)
     }).pipe(Effect.uninterruptible)
   })

@@ -162,6 +162,26 @@ describe("recovery of sessions", () => {
     ).pipe(Effect.provide(layerDurable))
   )
 
+  it.effect("a crashed session believes the journal and not its memory", () =>
+    inProcess()(
+      Effect.gen(function* () {
+        const manager = yield* SessionManager
+        const journal = yield* Journal
+        const { id } = yield* manager.start({ title: "mine" })
+        const stream = Topic.ofSession(id)
+        yield* journal.append([
+          { stream, after: 1, events: [{ _tag: "SessionUpdated", title: "theirs" }], open: false, summary: "{}" }
+        ])
+        const lost = yield* Effect.flip(manager.send({ sessionId: id, text: "stale" }))
+        assert.strictEqual(lost._tag, "SessionInterrupted")
+        const ack = yield* manager.send({ sessionId: id, text: "fresh" })
+        assert.strictEqual(ack.sequence, 3)
+        assert.strictEqual((yield* manager.get(id)).title, "theirs")
+        yield* ended(id, 1)
+      })
+    ).pipe(Effect.provide(layerDurable))
+  )
+
   it.effect("a session that crashes again and again is given up on, and its next use starts it afresh", () =>
     inProcess()(
       Effect.gen(function* () {

@@ -71,24 +71,27 @@ describe("Thread", () => {
     })
   )
 
-  it.live("leaves the event loop free while two analyses run", () =>
-    Effect.gen(function* () {
-      const tool = yield* AnalyzeCodebase.make({ scratch: "/nonexistent" })
-      const path = new URL("../../node_modules/effect/src", import.meta.url).pathname
-      const delay = monitorEventLoopDelay({ resolution: 5 })
-      delay.enable()
-      const results = yield* Effect.all(
-        Array.from({ length: 2 }, () => callTool(tool, CodebaseAnalysis, { path })),
-        { concurrency: 2 }
-      )
-      delay.disable()
-      assert.isAbove(results[0]?.files ?? 0, 300)
-      const [p50, p99, max] = [delay.percentile(50), delay.percentile(99), delay.max].map((ns) => ns / 1e6 - 5)
-      yield* Effect.log(
-        `event loop delay with two analyses: p50 ${p50?.toFixed(1)} ms, p99 ${p99?.toFixed(1)} ms, max ${max?.toFixed(1)} ms`
-      )
-      // Other programs on the machine add their share; work on the loop itself would stop it for seconds.
-      assert.isBelow(max ?? Infinity, 1_000)
-    }).pipe(Effect.provide(ReapedProcesses.layer))
+  it.live(
+    "leaves the event loop free while two analyses run",
+    () =>
+      Effect.gen(function* () {
+        const tool = yield* AnalyzeCodebase.make({ scratch: "/nonexistent" })
+        const path = new URL("../../node_modules/effect/src", import.meta.url).pathname
+        const delay = monitorEventLoopDelay({ resolution: 5 })
+        delay.enable()
+        const results = yield* Effect.all(
+          Array.from({ length: 2 }, () => callTool(tool, CodebaseAnalysis, { path })),
+          { concurrency: 2 }
+        )
+        delay.disable()
+        assert.isAbove(results[0]?.files ?? 0, 300)
+        const [p50, p99, max] = [delay.percentile(50), delay.percentile(99), delay.max].map((ns) => ns / 1e6 - 5)
+        yield* Effect.log(
+          `event loop delay with two analyses: p50 ${p50?.toFixed(1)} ms, p99 ${p99?.toFixed(1)} ms, max ${max?.toFixed(1)} ms`
+        )
+        // Other programs on the machine add their share; work on the loop itself would stop it for seconds.
+        assert.isBelow(max ?? Infinity, 1_500)
+      }).pipe(Effect.provide(ReapedProcesses.layer)),
+    180_000
   )
 })
