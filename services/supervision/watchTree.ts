@@ -26,4 +26,6 @@ export const watchTree = <E>(
   tree: Effect.Effect<TreeNode, E>,
   interval: Duration.Input = "200 millis"
 ): Stream.Stream<TreeNode, E> =>
-  Stream.changesWith(Stream.fromEffectSchedule(tree, Schedule.spaced(interval)), isSameTree)
+  Stream.changesWith(Stream.fromEffectSchedule(tree, Schedule.spaced(interval)), (newer, older) =>
+    isSameTree(older, newer)
+  )
