@@ -12,7 +12,9 @@ import type { StorageError } from "../../services/journal/StorageError.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
 import { SessionManager, SessionNotFound } from "../../services/session/SessionManager.ts"
+import { Chaos } from "../../services/supervision/Chaos.ts"
 import { Root } from "../../services/supervision/Places.ts"
+import { watchTree } from "../../services/supervision/watchTree.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import { type ToolDescription, Tools } from "../../services/tools/Tools.ts"
 import { WorkerId } from "../../services/worker/WorkerId.ts"
@@ -51,6 +53,7 @@ export const make = Effect.gen(function* () {
   const journal = yield* Journal
   const registry = yield* Registry
   const root = yield* Root
+  const chaos = yield* Chaos
 
   /** A topic of its own exists once its stream does. */
   const known = (topic: Topic): Effect.Effect<void, SessionNotFound | WorkerNotFound | StorageError> => {
@@ -90,6 +93,8 @@ export const make = Effect.gen(function* () {
 
     PoolStatus: () => contained("PoolStatus")(pool.status),
     SupervisionTree: () => contained("SupervisionTree")(root.tree),
+    WatchTree: () => watchTree(contained("WatchTree")(root.tree)),
+    KillChild: ({ path }) => contained("KillChild")(chaos.kill(path)),
     FindAgents: ({ limit, ...query }) => contained("FindAgents")(registry.find({ ...query, limit: limit ?? page })),
     GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key))
   })

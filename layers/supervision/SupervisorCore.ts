@@ -9,14 +9,14 @@ import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, type Scope, Trace
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import type { ExitReason, SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
 import { SupervisionEvents } from "../../services/supervision/SupervisionEvents.ts"
-import type { TreeNode } from "../../services/supervision/SupervisionTree.ts"
+import type { SupervisorRef } from "../../services/supervision/Supervisor.ts"
 import { Inbox } from "./Inbox.ts"
 import { messageOf, type Owner, SupervisedChild, shutdown } from "./SupervisedChild.ts"
 
-/** A child as it is asked for: its spec, and how to look below it when it is a supervisor. */
+/** A child as it is asked for: its spec, and what it is when it is a supervisor of ours. */
 export interface Entry {
   readonly spec: ChildSpec
-  readonly subtree?: Effect.Effect<TreeNode> | undefined
+  readonly supervisor?: SupervisorRef | undefined
 }
 
 /** One thing for the loop to do. */
@@ -107,13 +107,18 @@ export class SupervisorCore implements Owner {
   }
 
   add(entry: Entry): SupervisedChild {
-    const child = new SupervisedChild(entry.spec, entry.subtree, this)
+    const child = new SupervisedChild(entry.spec, entry.supervisor, this)
     this.children.set(entry.spec.id, child)
     if (entry.spec.type === "supervisor") this.supervisors++
     return child
   }
 
+  readonly count = (change: 1 | -1): void => {
+    this.active += change
+  }
+
   remove(child: SupervisedChild): void {
+    child.cancelPause()
     if (this.children.get(child.spec.id) !== child) return
     this.children.delete(child.spec.id)
     if (child.spec.type === "supervisor") this.supervisors--

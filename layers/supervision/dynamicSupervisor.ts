@@ -50,10 +50,10 @@ export const make = (core: SupervisorCore, flags: Flags) => {
   core.ready = (child) => {
     const { request } = child
     if (request === undefined) {
-      core.emit(() => ({ _tag: "ChildRestarted", path: core.pathOf(child), attempt: child.restarts.length, delay: 0 }))
+      core.emit(() => reports.restarted(core.pathOf(child), child))
     } else {
       child.request = undefined
-      core.emit(() => ({ _tag: "ChildStarted", path: core.pathOf(child) }))
+      core.emit(() => ({ _tag: "ChildStarted", path: core.pathOf(child), reason: "call" }))
       request.answer(Effect.void)
     }
   }
@@ -116,7 +116,9 @@ export const make = (core: SupervisorCore, flags: Flags) => {
       if (plan._tag === "Restart") {
         if (!isPerChild) shared = plan.history
         child.restarts = isPerChild ? plan.history : [...recentRestarts(child.restarts, now, flags.period), now]
-        return child.launch("restarting")
+        child.state = "restarting"
+        const launch = () => child.launch("restarting")
+        return child.pauseFirst(launch, (resume) => later(child, resume))
       }
       const restarts = plan._tag === "GiveUp" ? plan.restarts : 0
       return isPerChild ? giveUpChild(child, restarts) : giveUp(child, restarts)
@@ -125,15 +127,15 @@ export const make = (core: SupervisorCore, flags: Flags) => {
   const giveUp = (child: SupervisedChild, restarts: number): Effect.Effect<void> => {
     core.remove(child)
     child.state = "stopped"
-    core.emit(() => ({ _tag: "SupervisorGaveUp", path: core.path, restarts }))
+    core.emit(() => ({ _tag: "SupervisorGaveUp", path: core.path, restarts, reason: child.reasonBefore }))
     return Effect.andThen(reports.gaveUp(core.path, restarts, child), core.end(behaviour))
   }
 
   const giveUpChild = (child: SupervisedChild, restarts: number): Effect.Effect<void> => {
     const path = core.pathOf(child)
     const { onGiveUp } = child.spec
-    const { reason } = child
-    core.emit(() => ({ _tag: "SupervisorGaveUp", path, restarts }))
+    const reason = child.reasonBefore
+    core.emit(() => ({ _tag: "SupervisorGaveUp", path, restarts, reason }))
     if (onGiveUp === undefined) {
       core.remove(child)
       child.state = "stopped"

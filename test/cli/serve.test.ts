@@ -75,7 +75,7 @@ describe("espalier serve", () => {
         yield* Effect.promise(() => run.until("stderr", /analyzing/))
         first.running.process.kill("SIGKILL")
         yield* Effect.promise(() => first.running.ended)
-        const second = yield* server(dataDirectory, new URL(first.url).port)
+        const second = yield* server(dataDirectory, { ESPALIER_PORT: new URL(first.url).port })
         const { status, stderr } = yield* Effect.promise(() => run.ended)
         assert.strictEqual(status, errorCodes.ServerUnreachable.exit, stderr)
         const [, id = ""] = /espalier worker show (wrk_\w+)/.exec(stderr) ?? []

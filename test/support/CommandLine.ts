@@ -74,9 +74,9 @@ export interface Server {
 }
 
 /** A server as `npm start` runs it. */
-export const server = Effect.fnUntraced(function* (given?: string, port = "0") {
+export const server = Effect.fnUntraced(function* (given?: string, env: Readonly<Record<string, string>> = {}) {
   const dataDirectory = given ?? (yield* temporaryDirectory)
-  const running = yield* scoped("main.ts", ["--port", port], { ESPALIER_DATA: dataDirectory })
+  const running = yield* scoped("main.ts", [], { ESPALIER_PORT: "0", ESPALIER_DATA: dataDirectory, ...env })
   const [, url = ""] = yield* Effect.promise(() => running.until("stdout", /url +(\S+)/))
   return { url, dataDirectory, running } satisfies Server
 })
