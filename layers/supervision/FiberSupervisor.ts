@@ -118,12 +118,13 @@ const makeSupervisor = (description: Description) => {
   const startEntry = (entry: Entry): ReturnType<SupervisorRef["startChild"]> =>
     Effect.suspend((): ReturnType<SupervisorRef["startChild"]> => {
       if (running === undefined) return stopped()
-      const problem = checkChild(entry.spec, description.autoShutdown)
-      if (problem !== undefined) {
-        return Effect.fail(new ChildStartFailed({ id: entry.spec.id, cause: new Error(problem) }))
-      }
       const { calls, core } = running
-      return core.ask((request: StartRequest) => calls.startChild(entry, request), stopped)
+      return core.ask((request: StartRequest) => {
+        const problem = checkChild(entry.spec, description.autoShutdown)
+        if (problem === undefined) return calls.startChild(entry, request)
+        request.answer(Effect.fail(new ChildStartFailed({ id: entry.spec.id, cause: new Error(problem) })))
+        return undefined
+      }, stopped)
     })
 
   const startNested = (nested: Description, options: Nesting | undefined) => {

@@ -68,6 +68,7 @@ describe.skipIf(!Erlang.isInstalled && process.env["CI"] === undefined)(
         const batch = programs.slice(from, from + width)
         const traces = batch.map((drawn) => erlang.run(drawn))
         for (const [index, drawn] of batch.entries()) {
+          if (process.env["DBG"]) console.log(from + index, JSON.stringify(drawn))
           const ours = await onFibers(drawn)
           if (report(drawn, (await traces[index]) ?? [], ours) === undefined) continue
           await Promise.all(traces)

@@ -190,9 +190,7 @@ const call = (world: World, step: Call): Effect.Effect<string> => {
     onSuccess: (text) => text,
     onFailure: (error) => {
       if (isDynamic && (step._tag === "restart" || step._tag === "delete")) return "not_here"
-      const text = word(error)
-      // A supervisor that has stopped knows no children; OTP's does not answer.
-      return text === "not_found" && step._tag !== "spec" && world.places.get(step.sup) !== place ? "stopped" : text
+      return word(error)
     }
   })
 }
@@ -216,19 +214,22 @@ const together = (world: World, name: string, steps: ReadonlyArray<ExitStep | Ca
       { startImmediately: true }
     )
     yield* quiet(world)
-    const asked: Array<Effect.Effect<string>> = []
+    const asked: Array<string | Fiber.Fiber<string>> = []
     for (const step of steps) {
       if (step._tag === "exit") {
-        asked.push(Effect.succeed(finish(world, step, name)))
+        asked.push(finish(world, step, name))
       } else {
-        asked.push(Fiber.join(yield* Effect.forkChild(call(world, step), { startImmediately: true })))
+        asked.push(yield* Effect.forkChild(call(world, step), { startImmediately: true }))
       }
       yield* quiet(world)
     }
     yield* Deferred.fail(gate, new Error("the gate opens"))
-    yield* settle(world)
-    yield* Fiber.join(holding)
-    return (yield* Effect.all(asked)).join(" ")
+    yield* answer(world, holding)
+    const texts: Array<string> = []
+    for (const waiting of asked) {
+      texts.push(typeof waiting === "string" ? waiting : ((yield* answer(world, waiting)) ?? "no answer"))
+    }
+    return texts.join(" ")
   })
 
 const perform = (world: World, step: Step): Effect.Effect<string> => {
@@ -242,8 +243,7 @@ const perform = (world: World, step: Step): Effect.Effect<string> => {
     default:
       return Effect.gen(function* () {
         const calling = yield* Effect.forkChild(call(world, step), { startImmediately: true })
-        yield* settle(world)
-        return yield* Fiber.join(calling)
+        return (yield* answer(world, calling)) ?? "no answer"
       })
   }
 }
@@ -265,15 +265,28 @@ const isBusy = (world: World) =>
     return false
   })
 
-/** The tree at rest: whoever waits for a child's end gets the time that takes. */
-const settle = (world: World) =>
+/** The tree at rest, and `calling` answered: whoever waits for a child's end gets the time that takes. */
+const settle = (world: World, calling?: Fiber.Fiber<unknown, unknown>) =>
   Effect.gen(function* () {
     yield* quiet(world)
-    for (let waits = 0; waits < 50 && (yield* isBusy(world)); waits++) {
+    for (let waits = 0; waits < 50; waits++) {
+      const isAnswered = calling === undefined || calling.pollUnsafe() !== undefined
+      if (isAnswered && !(yield* isBusy(world))) return
       yield* TestClock.adjust("20 millis")
       yield* quiet(world)
     }
   })
+
+/** The answer, unless it does not come with all that time. */
+const answer = <A>(world: World, calling: Fiber.Fiber<A, never>): Effect.Effect<A | undefined> =>
+  Effect.andThen(
+    settle(world, calling),
+    Effect.suspend(() => {
+      const exit = calling.pollUnsafe()
+      if (exit !== undefined) return exit
+      return Effect.as(Fiber.interrupt(calling), undefined)
+    })
+  )
 
 const look = (world: World, name: string): Effect.Effect<string> =>
   Effect.gen(function* () {
@@ -314,8 +327,8 @@ export const run = ({ steps, tree }: Program): Effect.Effect<ReadonlyArray<strin
       ),
       { startImmediately: true }
     )
-    yield* settle(world)
-    const started = yield* Fiber.join(starting)
+    const started = yield* answer(world, starting)
+    if (started === undefined) return ["never started"]
     if (Exit.isFailure(started)) {
       const error = Cause.squash(started.cause)
       const id = Predicate.isObject(error) && "id" in error && error.id !== tree.name ? ` ${String(error.id)}` : ""
@@ -333,11 +346,8 @@ export const run = ({ steps, tree }: Program): Effect.Effect<ReadonlyArray<strin
     yield* account("started")
     for (const step of steps) yield* account(yield* perform(world, step))
     const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
-    while (closing.pollUnsafe() === undefined) {
-      yield* TestClock.adjust("20 millis")
-      yield* quiet(world)
-    }
-    yield* Fiber.join(body)
+    yield* answer(world, closing)
+    yield* answer(world, body)
     lines.push(canonical(`stopped | ${world.log.splice(0).join(" ")} | ${down ?? "still there"}`))
     if (world.lives.size > 0) lines.push(`still alive: ${Array.from(world.lives.keys()).join(" ")}`)
     return lines

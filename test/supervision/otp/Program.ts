@@ -181,5 +181,7 @@ export const canonical = (line: string): string => {
     }
     sorted.splice(place, 0, event)
   }
-  return [result, sorted.join(" "), states].join(" | ")
+  // A supervisor that has stopped knows no children, says ours; OTP's does not answer.
+  const answers = result.replaceAll(/\bnot_found\b/g, "stopped")
+  return [answers, sorted.join(" "), states].join(" | ")
 }

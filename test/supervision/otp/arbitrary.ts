@@ -157,6 +157,8 @@ const added = (sup: Sup): ReadonlyArray<string> => [`x${sup.name}x`, `y${sup.nam
 const dynamicNames = (dyn: Dyn): ReadonlyArray<string> => [1, 2, 3, 4].map((number) => `${dyn.name}${number}`)
 
 const calls = ["terminate", "terminate", "restart", "restart", "delete", "spec"] as const
+/** What is answered in turn: ours gives a spec at once, whatever else it is at. */
+const queued = calls.slice(0, -1)
 
 const oneOf = ({ dyns, sups, workers }: Names, drawn: Draw, within?: Sup): Exit | Call => {
   const { child, kind } = drawn
@@ -172,7 +174,8 @@ const oneOf = ({ dyns, sups, workers }: Names, drawn: Draw, within?: Sup): Exit 
   if (place === undefined) return { _tag: "exit", name: "nobody", reason: "normal" }
   if (kind < 65 && isSup(place)) {
     // Now and then one that is there already.
-    const name = pick([...added(place), ...added(place), ...below(place)], drawn.name) ?? "nobody"
+    const present = place.children.flatMap(({ body }) => (isWorker(body) ? [body.name] : []))
+    const name = pick([...added(place), ...added(place), ...present], drawn.name) ?? "nobody"
     return { _tag: "start", sup: place.name, child: { ...child, body: { ...(child.body as Worker), name } } }
   }
   if (!isSup(place)) {
@@ -184,7 +187,8 @@ const oneOf = ({ dyns, sups, workers }: Names, drawn: Draw, within?: Sup): Exit 
     }
     return { _tag: pick(calls, kind) ?? "spec", sup: place.name, name }
   }
-  return { _tag: pick(calls, kind) ?? "spec", sup: place.name, name: pick(below(place), drawn.name) ?? "nobody" }
+  const asked = within === undefined ? calls : queued
+  return { _tag: pick(asked, kind) ?? "spec", sup: place.name, name: pick(below(place), drawn.name) ?? "nobody" }
 }
 
 const stepOf =
