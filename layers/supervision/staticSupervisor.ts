@@ -193,7 +193,8 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
     startChild: (entry: Entry, request: Request<void, ChildStartFailed | ChildExists>) => {
       const present = children.get(entry.spec.id)
       if (present !== undefined) {
-        request.answer(Effect.fail(new ChildExists({ id: entry.spec.id, isRunning: present.fiber !== undefined })))
+        // One that has ended counts as running until its end has been looked at: what was asked before comes first.
+        request.answer(Effect.fail(new ChildExists({ id: entry.spec.id, isRunning: present.state === "running" })))
         return undefined
       }
       return Effect.map(begin(entry, "call", request), (exit) => request.answer(exit))
