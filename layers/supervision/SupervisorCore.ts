@@ -7,10 +7,10 @@
  */
 import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, type Scope, Tracer } from "effect"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
-import type { ExitReason, SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
-import { SupervisionEvents } from "../../services/supervision/SupervisionEvents.ts"
+import type { ExitReason } from "../../services/supervision/SupervisionEvent.ts"
 import type { SupervisorRef } from "../../services/supervision/Supervisor.ts"
 import { Inbox } from "./Inbox.ts"
+import { Lifecycle } from "./Lifecycle.ts"
 import { messageOf, type Owner, SupervisedChild, shutdown } from "./SupervisedChild.ts"
 
 /** A child as it is asked for: its spec, and what it is when it is a supervisor of ours. */
@@ -84,26 +84,21 @@ export class SupervisorCore implements Owner {
 
   readonly path: string
   readonly period: number
+  readonly tell: Lifecycle
   private readonly clock: Clock.Clock
-  private readonly sink: ((event: SupervisionEvent) => void) | undefined
 
-  constructor(path: string, period: number, clock: Clock.Clock, sink: ((event: SupervisionEvent) => void) | undefined) {
+  constructor(path: string, period: number, context: Context.Context<never>) {
     this.path = path
     this.period = period
-    this.clock = clock
-    this.sink = sink
+    this.tell = new Lifecycle(path, context)
+    this.clock = Context.get(context, Clock.Clock)
   }
 
   /** Milliseconds of a clock that people cannot set back. */
   readonly now = (): number => Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
 
   pathOf(child: SupervisedChild): string {
-    return `${this.path}/${child.spec.id}`
-  }
-
-  /** Events are made only when somebody listens. */
-  emit(event: () => SupervisionEvent): void {
-    if (this.sink !== undefined) this.sink(event())
+    return this.tell.pathOf(child)
   }
 
   add(entry: Entry): SupervisedChild {
@@ -115,6 +110,7 @@ export class SupervisorCore implements Owner {
 
   readonly count = (change: 1 | -1): void => {
     this.active += change
+    this.tell.metrics.children(change)
   }
 
   remove(child: SupervisedChild): void {
@@ -221,8 +217,6 @@ export class SupervisorCore implements Owner {
 const outsideSpans = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.updateContext(effect, (context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context))
 
-/** A core with the clock and the sink of the fiber at hand. */
+/** A core with the clock, the listener and the metrics of the fiber at hand. */
 export const makeCore = (path: string, period: number): Effect.Effect<SupervisorCore> =>
-  Effect.withFiberSucceed(
-    (fiber) => new SupervisorCore(path, period, fiber.getRef(Clock.Clock), fiber.getRef(SupervisionEvents).tell)
-  )
+  Effect.withFiberSucceed((fiber) => new SupervisorCore(path, period, fiber.context))

@@ -1,6 +1,6 @@
 /** What a supervisor writes to the log: crashes with their cause, children given up, and giving up itself. */
 import { Cause, Effect, Exit } from "effect"
-import type { ExitReason, SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
+import type { ExitReason } from "../../services/supervision/SupervisionEvent.ts"
 import { type SupervisedChild, shutdownOf } from "./SupervisedChild.ts"
 
 const causeOf = (child: SupervisedChild): ReadonlyArray<unknown> =>
@@ -11,14 +11,6 @@ export const crashed = (path: string, child: SupervisedChild): Effect.Effect<voi
 
 export const startFailed = (path: string, child: SupervisedChild): Effect.Effect<void> =>
   Effect.logError(`${path} could not be started again`, ...causeOf(child))
-
-export const restarted = (path: string, child: SupervisedChild): SupervisionEvent => ({
-  _tag: "ChildRestarted",
-  path,
-  attempt: child.restarts.length,
-  delay: child.delay,
-  reason: child.reasonBefore
-})
 
 /** A child was stopped, and not as it should have. */
 export const stopped = (path: string, child: SupervisedChild, reason: ExitReason): Effect.Effect<void> | undefined => {

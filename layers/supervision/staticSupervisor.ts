@@ -67,9 +67,8 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
       yield* child.halt()
       while (child.fiber !== undefined) yield* changed(child)
       if (wasAlive) {
-        const { reason } = child
-        core.emit(() => ({ _tag: "ChildTerminated", path: core.pathOf(child), reason }))
-        const report = reports.stopped(core.pathOf(child), child, reason)
+        core.tell.terminated(child)
+        const report = reports.stopped(core.pathOf(child), child, child.reason)
         if (report !== undefined) yield* report
       } else if (child.state === "running") {
         // It ended by itself while the supervisor was busy, and nobody has looked at it yet.
@@ -80,7 +79,7 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
 
   const ownEnd = (child: SupervisedChild): Effect.Effect<void> => {
     const { reason } = child
-    core.emit(() => ({ _tag: "ChildExited", path: core.pathOf(child), reason }))
+    core.tell.exited(child)
     return reason._tag === "Failed" ? reports.crashed(core.pathOf(child), child) : Effect.void
   }
 
@@ -113,7 +112,7 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
     }
     child.state = "stopped"
     const { restarts } = plan
-    core.emit(() => ({ _tag: "SupervisorGaveUp", path: core.path, restarts, reason: child.reasonBefore }))
+    core.tell.gaveUp("supervisor", child, restarts)
     return Effect.andThen(reports.gaveUp(core.path, plan.restarts, child), core.end(behaviour))
   }
 
@@ -147,9 +146,10 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
         const now = core.now()
         child.restarts = [...recentRestarts(child.restarts, now, flags.period), now]
         if (yield* launch(child, "restarting")) {
-          core.emit(() => reports.restarted(core.pathOf(child), child))
+          core.tell.restarted(child)
           continue
         }
+        core.tell.startFailed()
         yield* reports.startFailed(core.pathOf(child), child)
         // What was asked meanwhile comes first: perhaps to stop this very child.
         child.state = "restarting"
@@ -163,10 +163,11 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
       const child = core.add(entry)
       if (request !== undefined) request.child = child
       if (yield* launch(child, "starting")) {
-        core.emit(() => ({ _tag: "ChildStarted", path: core.pathOf(child), reason }))
+        core.tell.started(child, reason)
         return Exit.void
       }
       core.remove(child)
+      core.tell.startFailed()
       return Exit.fail(new ChildStartFailed({ id: entry.spec.id, cause: reports.startCause(child) }))
     })
 
@@ -221,10 +222,11 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
       request.child = child
       return Effect.map(launch(child, "starting"), (isRunning) => {
         if (isRunning) {
-          core.emit(() => ({ _tag: "ChildStarted", path: core.pathOf(child), reason: "call" }))
+          core.tell.started(child, "call")
           return request.answer(Effect.void)
         }
         child.state = "stopped"
+        core.tell.startFailed()
         request.answer(Effect.fail(new ChildStartFailed({ id, cause: reports.startCause(child) })))
       })
     },
