@@ -81,6 +81,13 @@ export const errorCodes = {
     meaning: "Somebody else cancelled the worker that was waited for"
   },
   CursorAhead: { code: "cursor_ahead", exit: 85, http: 416, meaning: "The cursor lies beyond the newest event" },
+  CursorExpired: { code: "cursor_expired", exit: 95, http: 410, meaning: "The events asked for are no longer kept" },
+  SubscriptionCut: {
+    code: "subscription_cut",
+    exit: 96,
+    http: 409,
+    meaning: "The server ended the subscription; the error names the last sequence"
+  },
   AgentNotFound: { code: "agent_not_found", exit: 86, http: 404, meaning: "No such agent is alive" },
   TurnFailed: {
     code: "turn_failed",

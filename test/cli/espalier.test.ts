@@ -3,6 +3,7 @@ import { Context, Effect, Layer, Schema } from "effect"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
+import { TopicStats } from "../../services/events/TopicStats.ts"
 import { errorCodes } from "../../services/gateway/ErrorCodes.ts"
 import { Session, SessionSummary } from "../../services/session/Session.ts"
 import { TreeNode } from "../../services/supervision/SupervisionTree.ts"
@@ -103,6 +104,13 @@ layer(ServerLayer, { excludeTestServices: true })("espalier", (it) => {
       const { id } = yield* json(Session, "session", "start")
       const following = yield* start(running, "events", `session:${id}`, "--follow", "--from", "1")
       yield* Effect.promise(() => following.until("stdout", /SessionStarted/))
+      const [listening] = yield* json(Schema.Array(TopicStats), "events", `session:${id}`, "--stats")
+      assert.deepInclude(listening, { subscribers: 1, delivered: 1, lost: 0, lag: 0 })
+      assert.strictEqual(listening?.list[0]?.label, "espalier events")
+      assert.match(
+        (yield* command("events", "--stats")).stdout,
+        /0\/1024 +1 +0 +0 +catchup +live +espalier events, rpc/
+      )
       yield* command("session", "send", id, "hello")
       yield* Effect.promise(() => following.until("stdout", /TurnEnded/))
       following.process.kill("SIGINT")
@@ -147,6 +155,9 @@ layer(ServerLayer, { excludeTestServices: true })("espalier", (it) => {
       ["WorkerNotFound", ["events", "worker:wrk_nobody", "--follow"], /no worker wrk_nobody/],
       ["ToolNotFound", ["tool", "run", "no_such_tool"], /no tool "no_such_tool"; there are analyze_codebase/],
       ["ToolFailure", ["tool", "run", "analyze_codebase", "--args", '{"path":"/no/such/place"}'], /\/no\/such\/place/],
+      ["UsageError", ["events"], /--stats/],
+      ["UsageError", ["events", "session:*"], /--follow/],
+      ["InvalidInput", ["events", "session:*", "--follow", "--from", "3"], /has no past/],
       ["CursorAhead", ["events", "system:agents", "--from", "900000"], /cannot be read from 900000/],
       ["InvalidConfig", ["--url", "nonsense", "tree"], /ESPALIER_URL: an address/],
       ["ServerUnreachable", ["--url", "http://127.0.0.1:1", "tree"], /npm start/]

@@ -7,12 +7,14 @@ import * as Topic from "../../services/events/Topic.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import { Foundation } from "../../services/supervision/Places.ts"
 import { a, eventBusContract, listen, range, record, settle, show, write } from "../contracts/EventBus.ts"
+import { eventBusPolicies } from "../contracts/EventBusPolicies.ts"
 import { foundationLayer } from "../support/foundation.ts"
 
 const BusLayer = PubSubEventBus.layer().pipe(Layer.provideMerge([MemoryJournal.layer(), foundationLayer]))
 
 describe("PubSubEventBus", () => {
   eventBusContract(BusLayer)
+  eventBusPolicies(BusLayer)
 
   it.effect("readers outlive a crash of the bus and miss nothing", () =>
     Effect.gen(function* () {

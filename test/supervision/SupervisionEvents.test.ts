@@ -20,7 +20,9 @@ const makeBus = () => {
         assert.strictEqual(topic, "system:agents")
         published.push(events)
       }),
-    subscribe: () => Stream.never
+    subscribe: () => Stream.never,
+    open: () => Effect.die("not for supervision"),
+    stats: () => Effect.die("not for supervision")
   })
   return { bus, published }
 }
