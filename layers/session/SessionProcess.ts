@@ -104,7 +104,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     events: readonly [SessionEvent, ...Array<SessionEvent>]
   ) {
     const { live } = life
-    const append = appendOf(state, live.state.sequence, events)
+    const append = appendOf(state, live.state, events)
     const written = yield* journal.append([append, ...admissions.map(({ append }) => append)])
     const wasBusy = live.state.turn !== undefined
     live.state = written.reduce(

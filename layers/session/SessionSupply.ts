@@ -147,7 +147,7 @@ export const make = (options: Options) => {
     const topic = Topic.ofSession(sessionId)
     const planned = fold(undefined, { topic, sequence: 1, at: yield* Clock.currentTimeMillis, event })
     if (planned === undefined) return yield* Effect.die(new Error(`a session cannot begin with ${event._tag}`))
-    const recorded = yield* journal.append([appendOf(planned, 0, [event])])
+    const recorded = yield* journal.append([appendOf(planned, undefined, [event])])
     yield* bus.publish(recorded)
     const state = recorded.reduce<SessionState | undefined>(fold, undefined)
     return yield* launch(state ?? planned)

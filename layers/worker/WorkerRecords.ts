@@ -31,9 +31,19 @@ export const appendOf = (
     next = fold(next, { topic: stream, sequence: after + 1 + index, at: now, event })
   })
   if (next === undefined) throw new Error(`the first event of ${stream} must be WorkerQueued`)
+  const hasEnded = isEnded(next)
   return {
     worker: next,
-    append: { stream, after, events, open: !isEnded(next), summary: JSON.stringify(summarize(next)) }
+    append: {
+      stream,
+      after,
+      events,
+      open: !hasEnded,
+      summary: JSON.stringify(summarize(next)),
+      owner: next.sessionId,
+      // Listings by status find ended workers by it; those that have not ended are all in memory.
+      ...(hasEnded ? { label: next.status } : undefined)
+    }
   }
 }
 

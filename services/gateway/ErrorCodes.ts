@@ -124,11 +124,11 @@ export const errorCodes = {
   },
   ChaosRefused: {
     code: "chaos_refused",
-    exit: 95,
+    exit: 97,
     http: 403,
     meaning: "The server was not started with ESPALIER_CHAOS=1, and crashes nothing on purpose"
   },
-  ChildNotFound: { code: "child_not_found", exit: 96, http: 404, meaning: "No such part runs in the supervision tree" }
+  ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 
 export type ErrorTag = keyof typeof errorCodes

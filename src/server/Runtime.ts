@@ -30,6 +30,7 @@ import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
+import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/tools/Processes.ts"
@@ -61,6 +62,8 @@ export interface Options extends Parts {
   readonly sessions?: number | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
   readonly chaos?: boolean | undefined
+  /** What is let go of once it is old (default nothing). */
+  readonly retention?: Retention | undefined
   /** Tools besides the built-in ones, as `Tool.make` makes them. */
   readonly tools?: ReadonlyArray<Effect.Effect<Tool, never, Journal | EventBus | Processes>> | undefined
 }
@@ -71,7 +74,7 @@ const rooms = (options: Options, scratch: string) => {
   const pool =
     options.workerPool ??
     BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
-  return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch })).pipe(
+  return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
     Layer.provideMerge(pool),
     Layer.provideMerge(tools),

@@ -51,7 +51,8 @@ const make = (supervisor: Supervisor["Service"]) => {
   /** How the fiber's finalizers see the end. */
   const stop = ({ name, stop }: Worker, shutdown: Patience, life: Life): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (life.reason !== undefined) return Effect.sync(() => gone(name, life, life.reason === "kill" ? "killed" : `${life.reason}`))
+      if (life.reason !== undefined)
+        return Effect.sync(() => gone(name, life, life.reason === "kill" ? "killed" : `${life.reason}`))
       if (shutdown === "brutal_kill") gone(name, life, "killed")
       switch (stop) {
         case "obeys":
@@ -172,7 +173,9 @@ const call = (world: World, step: Call): Effect.Effect<string> => {
     switch (step._tag) {
       case "start": {
         if ("body" in step.child) return Effect.as(ref.startChild(world.childSpec(step.child, spec.name)), "ok")
-        const { restart, shutdown } = isSup(spec) ? { restart: "permanent" as const, shutdown: "default" as const } : spec
+        const { restart, shutdown } = isSup(spec)
+          ? { restart: "permanent" as const, shutdown: "default" as const }
+          : spec
         const child: Child = { body: step.child, restart, shutdown, significant: false }
         return Effect.as(ref.startChild(world.childSpec(child, spec.name)), "ok")
       }
@@ -320,11 +323,13 @@ export const run = ({ steps, tree }: Program): Effect.Effect<ReadonlyArray<strin
       })
 
     const starting = yield* Effect.forkChild(
-      world.startSup(tree).pipe(
-        Scope.provide(scope),
-        Effect.provideService(SupervisionEvents, { tell: world.tell, take: Effect.never }),
-        Effect.exit
-      ),
+      world
+        .startSup(tree)
+        .pipe(
+          Scope.provide(scope),
+          Effect.provideService(SupervisionEvents, { tell: world.tell, take: Effect.never }),
+          Effect.exit
+        ),
       { startImmediately: true }
     )
     const started = yield* answer(world, starting)
@@ -338,7 +343,8 @@ export const run = ({ steps, tree }: Program): Effect.Effect<ReadonlyArray<strin
     }
     const body = yield* Effect.forkChild(
       Effect.map(Effect.exit(started.value), (exit) => {
-        down = Exit.isSuccess(exit) && Predicate.isTagged(exit.value, "Shutdown") ? "down shutdown" : `down ${exit._tag}`
+        down =
+          Exit.isSuccess(exit) && Predicate.isTagged(exit.value, "Shutdown") ? "down shutdown" : `down ${exit._tag}`
         world.places.delete(tree.name)
       }),
       { startImmediately: true }

@@ -16,7 +16,10 @@ import {
   type Worker
 } from "./Program.ts"
 
-const intensity = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 3 }) }, { weight: 1, arbitrary: fc.constant(10) })
+const intensity = fc.oneof(
+  { weight: 4, arbitrary: fc.integer({ min: 0, max: 3 }) },
+  { weight: 1, arbitrary: fc.constant(10) }
+)
 const period = fc.constantFrom(...periods)
 const restart = fc.constantFrom("permanent", "transient", "temporary" as const)
 const strategy = fc.constantFrom("one_for_one", "one_for_all", "rest_for_one" as const)
@@ -211,7 +214,9 @@ const steps = fc.oneof(
     weight: 1,
     arbitrary: fc
       .array(rawStep(true), { minLength: 1, maxLength: 18 })
-      .map((all) => all.filter((step, index) => step !== "tick" || all.slice(0, index).filter((s) => s === "tick").length < 3))
+      .map((all) =>
+        all.filter((step, index) => step !== "tick" || all.slice(0, index).filter((s) => s === "tick").length < 3)
+      )
   }
 )
 
