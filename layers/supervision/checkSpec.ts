@@ -45,3 +45,12 @@ export const checkChild = (spec: ChildSpec, autoShutdown: SupervisorFlags["autoS
   }
   return undefined
 }
+
+export const checkIds = (children: ReadonlyArray<ChildSpec>): string | undefined => {
+  const seen = new Set<string>()
+  for (const { id } of children) {
+    if (seen.has(id)) return `two children have the id "${id}"; ids are unique below a supervisor`
+    seen.add(id)
+  }
+  return undefined
+}
