@@ -22,7 +22,7 @@ import {
   SupervisorStopped
 } from "../../services/supervision/Supervisor.ts"
 import * as dynamicSupervisor from "./dynamicSupervisor.ts"
-import { checkChild, checkFlags } from "./checkSpec.ts"
+import { checkChild, checkFlags, checkIds } from "./checkSpec.ts"
 import { describe } from "./describe.ts"
 import { shutdown } from "./SupervisedChild.ts"
 import { type Entry, makeCore, type Request, type SupervisorCore } from "./SupervisorCore.ts"
@@ -70,7 +70,9 @@ const staticDescription = (spec: SupervisorSpec, path: string): Description => {
     run: (previous) =>
       Effect.gen(function* () {
         const problem =
-          checkFlags(spec) ?? written.map((entry) => checkChild(entry.spec, flags.autoShutdown)).find(Boolean)
+          checkFlags(spec) ??
+          written.map((entry) => checkChild(entry.spec, flags.autoShutdown)).find(Boolean) ??
+          checkIds(spec.children)
         if (problem !== undefined) return yield* new ChildStartFailed({ id: spec.id, cause: new Error(problem) })
         const core = yield* makeCore(path, flags.period)
         const first: Iterable<Entry> =

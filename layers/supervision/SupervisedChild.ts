@@ -76,7 +76,8 @@ export class SupervisedChild {
       id: this.spec.id,
       restart: this.spec.restart ?? "permanent",
       significant: this.spec.significant === true,
-      isAlive: this.fiber !== undefined || this.state === "restarting"
+      // Until its end has been looked at: it may yet be started again.
+      isAlive: this.state !== "stopped"
     }
   }
 

@@ -51,3 +51,12 @@ export const checkChild = (spec: ChildSpec, autoShutdown: SupervisorFlags["autoS
   }
   return undefined
 }
+
+export const checkIds = (children: ReadonlyArray<Pick<ChildSpec, "id">>): string | undefined => {
+  const seen = new Set<string>()
+  for (const { id } of children) {
+    if (seen.has(id)) return `two children have the id "${id}"; ids are unique below a supervisor`
+    seen.add(id)
+  }
+  return undefined
+}

@@ -174,10 +174,6 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
   const behaviour: Behaviour = {
     initialise: Effect.gen(function* () {
       for (const entry of first) {
-        if (children.has(entry.spec.id)) {
-          const cause = new ChildExists({ id: entry.spec.id, isRunning: true })
-          return Exit.fail(new ChildStartFailed({ id: entry.spec.id, cause }))
-        }
         const exit = yield* begin(entry, "spec")
         if (Exit.isFailure(exit)) return exit
       }

@@ -14,7 +14,7 @@ const size = Number(process.env["ESPALIER_OTP_CASES"] ?? (isLong ? 10_000 : 300)
 const seed = Number(process.env["ESPALIER_SEED"] ?? (isLong ? Date.now() % 1_000_000_000 : 25))
 
 /** Programs at a time: those with ticks wait for seconds, and do it together. */
-const width = 250
+const width = 1_000
 
 const onFibers = (program: Program) =>
   Effect.runPromise(

@@ -21,7 +21,7 @@ const intensity = fc.oneof(
   { weight: 1, arbitrary: fc.constant(10) }
 )
 const period = fc.constantFrom(...periods)
-const restart = fc.constantFrom("permanent", "transient", "temporary" as const)
+const restart = fc.constantFrom("permanent", "permanent", "transient", "transient", "temporary" as const)
 const strategy = fc.constantFrom("one_for_one", "one_for_all", "rest_for_one" as const)
 const auto = fc.constantFrom("never", "any_significant", "all_significant" as const)
 
@@ -54,8 +54,10 @@ const patience = (stop: Worker["stop"], wanted: Patience): Patience =>
 
 // -- trees: drawn without names, which are given in order afterwards --------------------------------------------------
 
+const mostly = fc.oneof({ weight: 2, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) })
+
 const worker: fc.Arbitrary<Child> = fc
-  .record({ starts, stop, restart, shutdown, significant: fc.boolean() })
+  .record({ starts, stop, restart, shutdown, significant: mostly })
   .map(({ restart, shutdown, significant, starts, stop }) => ({
     body: { name: "", starts, stop },
     restart,
@@ -68,19 +70,19 @@ const asChild = (body: fc.Arbitrary<Sup | Dyn>): fc.Arbitrary<Child> =>
 
 const dyn: fc.Arbitrary<Child> = asChild(fc.record({ name: fc.constant(""), intensity, period, restart, shutdown }))
 
-const sup = (child: fc.Arbitrary<Child>, maxLength: number): fc.Arbitrary<Sup> =>
+const sup = (child: fc.Arbitrary<Child>, minLength: number, maxLength: number): fc.Arbitrary<Sup> =>
   fc.record({
     name: fc.constant(""),
     strategy,
     intensity,
     period,
     auto,
-    children: fc.array(child, { maxLength })
+    children: fc.array(child, { minLength, maxLength, size: "max" })
   })
 
 const leaf = fc.oneof({ weight: 5, arbitrary: worker }, { weight: 1, arbitrary: dyn })
-const inner = fc.oneof({ weight: 4, arbitrary: leaf }, { weight: 1, arbitrary: asChild(sup(leaf, 3)) })
-const tree = sup(fc.oneof({ weight: 3, arbitrary: leaf }, { weight: 1, arbitrary: asChild(sup(inner, 3)) }), 4)
+const inner = fc.oneof({ weight: 4, arbitrary: leaf }, { weight: 1, arbitrary: asChild(sup(leaf, 0, 3)) })
+const tree = sup(fc.oneof({ weight: 3, arbitrary: leaf }, { weight: 1, arbitrary: asChild(sup(inner, 0, 3)) }), 1, 5)
 
 /** Letters only, so that no name is a word of Erlang's: `a`, `b`, … `aa`, `bb`, … */
 const letters = (alphabet: string, index: number): string =>
@@ -135,17 +137,17 @@ const reason: fc.Arbitrary<ExitKind> = fc.oneof(
 )
 const draw: fc.Arbitrary<Draw> = fc.record({
   kind: fc.nat(99),
-  sup: fc.nat(99),
-  name: fc.nat(99),
+  sup: fc.nat(59),
+  name: fc.nat(419),
   reason,
   child: worker
 })
 type RawStep = Draw | "tick" | ReadonlyArray<Draw>
 const rawStep = (withTicks: boolean): fc.Arbitrary<RawStep> =>
   fc.oneof(
-    { weight: 8, arbitrary: draw },
+    { weight: 6, arbitrary: draw },
     { weight: withTicks ? 2 : 0, arbitrary: fc.constant("tick" as const) },
-    { weight: 2, arbitrary: fc.array(draw, { minLength: 1, maxLength: 4 }) }
+    { weight: 3, arbitrary: fc.array(draw, { minLength: 1, maxLength: 5, size: "max" }) }
   )
 
 const pick = <A>(items: ReadonlyArray<A>, index: number): A | undefined => items[index % items.length]
@@ -156,6 +158,7 @@ const below = (sup: Sup): ReadonlyArray<string> => [
   ...added(sup),
   "nobody"
 ]
+const own = (sup: Sup): ReadonlyArray<string> => sup.children.flatMap(({ body }) => (isWorker(body) ? [body.name] : []))
 const added = (sup: Sup): ReadonlyArray<string> => [`x${sup.name}x`, `y${sup.name}y`]
 const dynamicNames = (dyn: Dyn): ReadonlyArray<string> => [1, 2, 3, 4].map((number) => `${dyn.name}${number}`)
 
@@ -166,19 +169,18 @@ const queued = calls.slice(0, -1)
 const oneOf = ({ dyns, sups, workers }: Names, drawn: Draw, within?: Sup): Exit | Call => {
   const { child, kind } = drawn
   const dynamics = within === undefined ? dyns : []
-  if (kind < 45) {
+  if (kind < 50) {
     const everybody =
       within === undefined
-        ? [...workers, ...workers, ...sups.flatMap(added), ...dyns.flatMap(dynamicNames)]
-        : [...below(within), ...added(within)]
+        ? [...workers, ...workers, ...workers, ...workers, ...sups.flatMap(added), ...dyns.flatMap(dynamicNames)]
+        : [...own(within), ...own(within), ...added(within)]
     return { _tag: "exit", name: pick(everybody, drawn.name) ?? "nobody", reason: drawn.reason }
   }
   const place = within ?? pick([...sups, ...dynamics], drawn.sup)
   if (place === undefined) return { _tag: "exit", name: "nobody", reason: "normal" }
   if (kind < 65 && isSup(place)) {
     // Now and then one that is there already.
-    const present = place.children.flatMap(({ body }) => (isWorker(body) ? [body.name] : []))
-    const name = pick([...added(place), ...added(place), ...present], drawn.name) ?? "nobody"
+    const name = pick([...added(place), ...added(place), ...own(place)], drawn.name) ?? "nobody"
     return { _tag: "start", sup: place.name, child: { ...child, body: { ...(child.body as Worker), name } } }
   }
   if (!isSup(place)) {
@@ -199,7 +201,8 @@ const stepOf =
   (raw: RawStep): Step => {
     if (raw === "tick") return { _tag: "tick" }
     if ("kind" in raw) return oneOf(names, raw)
-    const sup = pick(names.sups, raw[0]?.sup ?? 0)
+    const parents = names.sups.filter((sup) => own(sup).length > 0)
+    const sup = pick(parents.length > 0 ? parents : names.sups, raw[0]?.sup ?? 0)
     return {
       _tag: "together",
       sup: sup?.name ?? "nobody",
@@ -209,11 +212,11 @@ const stepOf =
 
 /** Ticks are real seconds on OTP's side: few programs have any, and none more than three. */
 const steps = fc.oneof(
-  { weight: 3, arbitrary: fc.array(rawStep(false), { minLength: 1, maxLength: 14 }) },
+  { weight: 3, arbitrary: fc.array(rawStep(false), { minLength: 1, maxLength: 14, size: "max" }) },
   {
     weight: 1,
     arbitrary: fc
-      .array(rawStep(true), { minLength: 1, maxLength: 18 })
+      .array(rawStep(true), { minLength: 1, maxLength: 18, size: "max" })
       .map((all) =>
         all.filter((step, index) => step !== "tick" || all.slice(0, index).filter((s) => s === "tick").length < 3)
       )
