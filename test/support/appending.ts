@@ -11,15 +11,15 @@ import { sessionTopic } from "./topics.ts"
 const program = Effect.gen(function* () {
   const journal = yield* Journal
   const stream = sessionTopic("a")
-  let refusals = 0
-  let after = 0
-  while (refusals < 2 && after < 500) {
+  const count = { refused: 0, acknowledged: 0 }
+  while (count.refused < 2 && count.acknowledged < 500) {
+    const after = count.acknowledged
     const event = { _tag: "SessionEnded" as const, reason: `${after + 1}` }
     yield* journal.append([{ stream, after, events: [event], open: true, summary: "{}" }]).pipe(
       Effect.match({
-        onSuccess: () => writeSync(1, `ack ${++after}\n`),
+        onSuccess: () => writeSync(1, `ack ${++count.acknowledged}\n`),
         onFailure: ({ _tag }) => {
-          refusals++
+          count.refused++
           writeSync(1, `refused ${_tag}\n`)
         }
       })
