@@ -16,5 +16,6 @@ const isInstalled = () => {
 
 if (existsSync("package-lock.json") && !isInstalled()) {
   console.error("Installing dependencies (once) …")
-  execSync("npm ci --no-audit --no-fund --loglevel=error", { stdio: ["ignore", 2, 2] })
+  // Not `npm ci`: it refuses a lock file that lacks the optional binaries of platforms other than those it was made on.
+  execSync("npm install --no-save --no-audit --no-fund --loglevel=error", { stdio: ["ignore", 2, 2] })
 }

@@ -6,12 +6,21 @@
  * follow its cursor (the backlog overflowed, the bus was restarted, a writer died between journal and bus) it goes
  * back to the log from where it stands. So there is one way to be up to date, at the start and ever after.
  */
-import { Array as Arr, type Cause, Effect, Exit, Latch, PubSub, type Pull, Scope } from "effect"
-import { CursorAhead, type Policy, type Subscription } from "../../services/events/EventBus.ts"
+import { Array as Arr, type Cause, type Duration, Effect, type Pull } from "effect"
 import type { Delivery, Recorded } from "../../services/events/RuntimeEvent.ts"
+import {
+  CursorAhead,
+  CursorExpired,
+  type Policy,
+  type SubscribeError,
+  SubscriptionCut
+} from "../../services/events/Subscription.ts"
+import type { Topic } from "../../services/events/Topic.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import { Backlog } from "./Backlog.ts"
+import * as Intake from "./Intake.ts"
 import { type LiveTopics, toDelivery } from "./LiveTopics.ts"
+import type { Counts } from "./Subscribers.ts"
 
 /** What is on record of a topic. */
 export interface EventLog {
@@ -20,115 +29,139 @@ export interface EventLog {
   readonly read: (after: number, limit: number) => Effect.Effect<ReadonlyArray<Recorded>, StorageError>
 }
 
-/** Events read from the log at a time: few enough to stay small when each carries a tool's result. */
-const PAGE = 256
+export interface Reader {
+  readonly pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Delivery>, SubscribeError>
+  readonly counts: () => Counts
+}
 
-const DEFAULT_CAPACITY = 1_024
-const MAX_CAPACITY = 65_536
-const DEFAULT_POLICY: Policy = "catchup"
+/** Events handed out at a time: few enough to stay small when each carries a tool's result. */
+export const page = 256
+
+export interface Options {
+  readonly topic: Topic
+  readonly from: number | undefined
+  readonly policy: Policy
+  readonly capacity: number
+  readonly patience: Duration.Input
+}
 
 /** `live` is the current life of the bus: it waits for the next one while there is none, and is done when none comes. */
 export const make = Effect.fnUntraced(function* (
-  subscription: Subscription,
+  { capacity, from, patience, policy, topic }: Options,
   log: EventLog,
-  live: Effect.Effect<LiveTopics, Cause.Done>
+  live: Effect.Effect<LiveTopics, Cause.Done>,
+  /** The newest sequence that was published, as far as this life of the bus knows. */
+  published: () => number | undefined
 ) {
-  const { capacity = DEFAULT_CAPACITY, from, policy = DEFAULT_POLICY, topic } = subscription
-  const backlog = new Backlog(policy, Math.min(Math.max(Math.trunc(capacity), 1), MAX_CAPACITY))
-  /** Open while there is something in the backlog. */
-  const ready = yield* Latch.make()
-  const scope = yield* Effect.scope
-  let attachment: Scope.Closeable | undefined
-  let isAttached = false
-
-  const attach = Effect.gen(function* () {
-    if (attachment !== undefined) yield* Scope.close(attachment, Exit.void)
-    const topics = yield* live
-    attachment = yield* Scope.fork(scope)
-    const published = yield* Scope.provide(topics.attach(topic), attachment)
-    isAttached = true
-    const drain = PubSub.takeAll(published).pipe(
-      Effect.flatMap((batches) => {
-        for (const batch of batches) backlog.offer(batch)
-        // By the scheduler: opened directly, the reader would run, and the publisher wait for it, right here.
-        return ready.open
-      }),
-      Effect.forever,
-      // The bus ended this life: whatever is published until the next one is on record.
-      Effect.ensuring(
-        Effect.suspend(() => {
-          isAttached = false
-          backlog.fallBehind()
-          return ready.open
-        })
-      )
-    )
-    yield* Effect.forkIn(drain, attachment, { startImmediately: true })
-  })
-
-  yield* attach
+  const backlog = new Backlog(policy, capacity)
+  const intake = yield* Intake.make({ subject: topic, policy, backlog, live, patience })
+  yield* intake.attach
   const latest = yield* log.latest
   if (from !== undefined && from > latest + 1) return yield* new CursorAhead({ topic, from, latest })
 
   /** Last sequence that the subscriber has, or was told it will not get; unknown until the first event from now on. */
   let cursor = from === undefined ? undefined : Math.max(from - 1, 0)
   let isReplaying = cursor !== undefined && cursor < latest
+  let delivered = 0
+  let lost = 0
+  /** Where it began to read. */
+  let base = cursor
 
-  const skipTo = (to: number, first: number): Delivery => {
-    const lagged = { _tag: "Lagged" as const, topic, from: cursor === undefined ? first : cursor + 1, to }
+  let first = cursor !== undefined && isReplaying ? yield* log.read(cursor, page) : undefined
+  if (first !== undefined && cursor !== undefined && first[0]?.sequence !== cursor + 1) {
+    const earliest = first[0]?.sequence ?? latest + 1
+    return yield* new CursorExpired({ topic, from: cursor + 1, earliest })
+  }
+
+  const skipTo = (to: number, from: number): Delivery => {
+    const start = cursor === undefined ? from : cursor + 1
+    base ??= start - 1
     cursor = to
-    return { ...lagged, count: lagged.to - lagged.from + 1 }
+    lost += to - start + 1
+    return { _tag: "Lagged", topic, from: start, to, count: to - start + 1 }
   }
 
   const replay = Effect.gen(function* () {
-    if (!isAttached) yield* attach
-    const page = yield* log.read((cursor ??= latest), PAGE)
-    isReplaying = page.length === PAGE
+    backlog.isCatchingUp = true
+    if (!intake.isAttached() && !backlog.isCut) yield* intake.attach
+    const start = (cursor ??= latest)
+    base ??= start
+    const found = first ?? (yield* log.read(start, page))
+    first = undefined
+    isReplaying = found.length === page
     const deliveries: Array<Delivery> = []
-    for (const recorded of page) {
+    for (const recorded of found) {
       if (recorded.sequence > cursor + 1) deliveries.push(skipTo(recorded.sequence - 1, recorded.sequence))
       deliveries.push(toDelivery(recorded))
+      delivered++
       cursor = recorded.sequence
     }
     return deliveries
   })
 
-  /** Everything in the backlog that the subscriber does not have yet. */
+  /** What is in the backlog that the subscriber does not have yet. */
   const takeLive = (): Array<Delivery> => {
-    Latch.closeUnsafe(ready)
-    const { events, firstDropped, isBehind, lost } = backlog.take()
+    intake.taking()
+    const { after, before, events, firstDropped, isBehind } = backlog.take(page)
     const deliveries: Array<Delivery> = []
     if (isBehind) {
       cursor ??= firstDropped === undefined ? undefined : firstDropped - 1
       // Without a cursor nothing was due that is not yet to come, unless the bus itself was away.
-      isReplaying = cursor !== undefined || !isAttached
+      isReplaying = cursor !== undefined || !intake.isAttached()
       return deliveries
     }
-    if (lost !== undefined && lost.to > (cursor ?? 0)) deliveries.push(skipTo(lost.to, lost.from))
+    backlog.isCatchingUp = false
+    if (before !== undefined && before.to > (cursor ?? 0)) deliveries.push(skipTo(before.to, before.from))
     for (const event of events) {
       if (event._tag === "Ephemeral") {
-        const after = event.after ?? latest
+        const follows = event.after ?? latest
         // One from before what the log had: its settled form has been delivered.
-        if (cursor === undefined || after >= cursor) deliveries.push({ ...event, after: cursor ?? after })
+        if (cursor === undefined || follows >= cursor) deliveries.push({ ...event, after: cursor ?? follows })
         continue
       }
-      cursor ??= event.sequence - 1
+      if (cursor === undefined) base = cursor = event.sequence - 1
       if (event.sequence <= cursor) continue
       if (event.sequence > cursor + 1) {
+        // What comes after it in the backlog is on record as well.
+        backlog.fallBehind()
         isReplaying = true
-        break
+        return deliveries
       }
       deliveries.push(event)
+      delivered++
       cursor = event.sequence
     }
+    if (after !== undefined && after.to > (cursor ?? 0)) deliveries.push(skipTo(after.to, after.from))
     return deliveries
   }
 
-  const next: Effect.Effect<ReadonlyArray<Delivery>, StorageError | Cause.Done> = Effect.suspend(() =>
-    isReplaying ? replay : Effect.map(ready.await, takeLive)
-  )
-  const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Delivery>, StorageError> = Effect.flatMap(next, (deliveries) =>
+  type Next = Effect.Effect<ReadonlyArray<Delivery>, SubscribeError | Cause.Done>
+  const next: Next = Effect.suspend((): Next => {
+    if (isReplaying) return replay
+    if (backlog.isCut && backlog.size === 0) {
+      const reason = policy === "disconnect" ? "queue_full" : "publisher_waited"
+      return Effect.fail(new SubscriptionCut({ topic, after: cursor ?? 0, reason }))
+    }
+    return Effect.tap(Effect.map(intake.ready, takeLive), intake.taken)
+  })
+  const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Delivery>, SubscribeError> = Effect.flatMap(next, (deliveries) =>
     Arr.isReadonlyArrayNonEmpty(deliveries) ? Effect.succeed(deliveries) : pull
   )
-  return pull
+
+  const counts = (): Counts => {
+    const newest = Math.max(from === undefined ? 0 : latest, published() ?? 0, backlog.lastSeen, cursor ?? 0)
+    const start = base ?? (backlog.firstSeen === undefined ? newest : backlog.firstSeen - 1)
+    // What the policy dropped and the reader has since found on record is not lost.
+    const gone = lost + backlog.untold
+    return {
+      state: isReplaying || backlog.isBehind ? "replaying" : "live",
+      published: newest - start,
+      delivered,
+      lost: gone,
+      pending: newest - start - delivered - gone,
+      depth: backlog.size,
+      lag: newest - (cursor ?? start)
+    }
+  }
+  return { pull, counts } satisfies Reader
 })

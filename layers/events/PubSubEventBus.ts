@@ -4,26 +4,32 @@
  * The fan-out is a child of the runtime's foundation, and its life is the child's: when it crashes, readers keep their
  * cursors, wait for the next life and read on from the journal, and publishing goes on as if nobody listened.
  */
-import { Cause, Clock, Effect, Latch, Layer, Pull, Stream } from "effect"
-import { EventBus, type Subscription } from "../../services/events/EventBus.ts"
-import { isDurable, type Topic } from "../../services/events/Topic.ts"
+import { Cause, Clock, type Duration, Effect, Latch, Layer, Pull, Schedule, Stream } from "effect"
+import { EventBus } from "../../services/events/EventBus.ts"
+import { defaultCapacity, judge, maxCapacity, type Subscription } from "../../services/events/Subscription.ts"
+import { isDurable, isWildcard, type Topic } from "../../services/events/Topic.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { Foundation } from "../../services/supervision/Places.ts"
 import * as EventReader from "./EventReader.ts"
 import { EventWindow } from "./EventWindow.ts"
 import { LiveTopics } from "./LiveTopics.ts"
+import { Subscribers } from "./Subscribers.ts"
+import * as WildcardReader from "./WildcardReader.ts"
 
 export interface Options {
   /** Events kept of each `system:` topic (default 1,000). */
   readonly window?: number | undefined
+  /** How long a publisher waits for a reader that asked for backpressure before that reader is cut off (default 5 s). */
+  readonly patience?: Duration.Input | undefined
 }
 
-export const make = Effect.fnUntraced(function* ({ window = 1_000 }: Options = {}) {
+export const make = Effect.fnUntraced(function* ({ patience = "5 seconds", window = 1_000 }: Options = {}) {
   const journal = yield* Journal
   const foundation = yield* Foundation
   const windows = new Map<Topic, EventWindow>()
   let life: LiveTopics | undefined
+  const subscribers = new Subscribers()
   let isClosed = false
   /** Open while there is a life to attach to, and for good once there will be none. */
   const settled = yield* Latch.make()
@@ -44,7 +50,7 @@ export const make = Effect.fnUntraced(function* ({ window = 1_000 }: Options = {
             return ended.shutdown
           })
       ),
-      Effect.never
+      Effect.repeat(subscribers.measure, Schedule.spaced("5 seconds"))
     )
   }
   yield* Effect.addFinalizer(() =>
@@ -78,6 +84,24 @@ export const make = Effect.fnUntraced(function* ({ window = 1_000 }: Options = {
           read: (after, limit) => Effect.sync(() => windowOf(topic).read(after, limit))
         }
 
+  const open = Effect.fnUntraced(
+    function* (subscription: Subscription) {
+      const refusal = judge(subscription)
+      if (refusal !== undefined) return yield* refusal
+      const { from, topic } = subscription
+      const policy = subscription.policy ?? (isWildcard(topic) ? "sliding" : "catchup")
+      const capacity = Math.min(Math.max(Math.trunc(subscription.capacity ?? defaultCapacity), 1), maxCapacity)
+      const { counts, pull } = isWildcard(topic)
+        ? yield* WildcardReader.make({ wildcard: topic, policy, capacity, patience }, live)
+        : yield* EventReader.make({ topic, from, policy, capacity, patience }, logOf(topic), live, () =>
+            life?.latest(topic)
+          )
+      yield* subscribers.add(subscription, { capacity, policy }, counts)
+      return Stream.fromPull(Effect.succeed(pull))
+    },
+    Pull.catchDone(() => Effect.succeed(Stream.empty))
+  )
+
   return EventBus.of({
     publish: (events) => Effect.suspend(() => life?.publish(events) ?? Effect.void),
     publishEphemeral: (topic, event) =>
@@ -92,13 +116,9 @@ export const make = Effect.fnUntraced(function* ({ window = 1_000 }: Options = {
         const recorded = windowOf(topic).append(events, at)
         return life?.publish(recorded) ?? Effect.void
       }),
-    subscribe: (subscription: Subscription) =>
-      Stream.unwrap(
-        EventReader.make(subscription, logOf(subscription.topic), live).pipe(
-          Effect.map((pull) => Stream.fromPull(Effect.succeed(pull))),
-          Pull.catchDone(() => Effect.succeed(Stream.empty))
-        )
-      )
+    subscribe: (subscription) => Stream.unwrap(open(subscription)),
+    open,
+    stats: (query) => Effect.sync(() => subscribers.stats(query))
   })
 })
 

@@ -4,7 +4,7 @@
  */
 import { Cause, Duration, Effect, Stream } from "effect"
 import { EventBus } from "../../services/events/EventBus.ts"
-import type { Topic } from "../../services/events/Topic.ts"
+import { isWildcard, type Subject } from "../../services/events/Topic.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
 import { Journal } from "../../services/journal/Journal.ts"
@@ -12,7 +12,9 @@ import type { StorageError } from "../../services/journal/StorageError.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
 import { SessionManager, SessionNotFound } from "../../services/session/SessionManager.ts"
+import { Chaos } from "../../services/supervision/Chaos.ts"
 import { Root } from "../../services/supervision/Places.ts"
+import { watchTree } from "../../services/supervision/watchTree.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import { type ToolDescription, Tools } from "../../services/tools/Tools.ts"
 import { WorkerId } from "../../services/worker/WorkerId.ts"
@@ -51,11 +53,12 @@ export const make = Effect.gen(function* () {
   const journal = yield* Journal
   const registry = yield* Registry
   const root = yield* Root
+  const chaos = yield* Chaos
 
   /** A topic of its own exists once its stream does. */
-  const known = (topic: Topic): Effect.Effect<void, SessionNotFound | WorkerNotFound | StorageError> => {
+  const known = (topic: Subject): Effect.Effect<void, SessionNotFound | WorkerNotFound | StorageError> => {
     const [kind, id = ""] = topic.split(":", 2)
-    if (kind === "system") return Effect.void
+    if (kind === "system" || isWildcard(topic)) return Effect.void
     return Effect.flatMap(journal.head(topic), (head): Effect.Effect<void, SessionNotFound | WorkerNotFound> => {
       if (head !== undefined) return Effect.void
       return kind === "session"
@@ -83,13 +86,17 @@ export const make = Effect.gen(function* () {
     ListWorkers: (query) => contained("ListWorkers")(pool.list({ ...query, limit: query.limit ?? page })),
     CancelWorker: ({ workerId }) => contained("CancelWorker")(pool.cancel(workerId, "cancelled by request")),
 
-    Subscribe: (subscription) =>
-      Stream.unwrap(Effect.as(known(subscription.topic), bus.subscribe(subscription))).pipe(
-        Stream.catchCauseIf(Cause.hasDies, (cause) => Stream.fromEffect(broke("Subscribe")(cause)))
-      ),
+    Subscribe: (subscription, { client }) =>
+      Stream.unwrap(
+        Effect.as(known(subscription.topic), bus.subscribe({ ...subscription, connection: `rpc ${client.id}` }))
+      ).pipe(Stream.catchCauseIf(Cause.hasDies, (cause) => Stream.fromEffect(broke("Subscribe")(cause)))),
+
+    TopicStats: ({ limit, topic }) => contained("TopicStats")(bus.stats({ topic, limit: limit ?? page })),
 
     PoolStatus: () => contained("PoolStatus")(pool.status),
     SupervisionTree: () => contained("SupervisionTree")(root.tree),
+    WatchTree: () => watchTree(contained("WatchTree")(root.tree)),
+    KillChild: ({ path }) => contained("KillChild")(chaos.kill(path)),
     FindAgents: ({ limit, ...query }) => contained("FindAgents")(registry.find({ ...query, limit: limit ?? page })),
     GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key))
   })

@@ -5,7 +5,7 @@ import { MaintenanceEvent } from "../maintenance/MaintenanceEvent.ts"
 import { SessionDelta, SessionEvent } from "../session/SessionEvent.ts"
 import { SupervisionEvent } from "../supervision/SupervisionEvent.ts"
 import { WorkerEvent } from "../worker/WorkerEvent.ts"
-import { Topic } from "./Topic.ts"
+import { Subject, Topic } from "./Topic.ts"
 
 /** What the journal keeps. */
 export const DurableEvent = Schema.Union([SessionEvent, WorkerEvent])
@@ -37,7 +37,10 @@ export const Delivery = Schema.TaggedUnion({
   Event: { topic: Topic, sequence: Schema.Int, at: Schema.Int, event: RuntimeEvent },
   /** A passing event that has no place in the sequence; `after` is the last sequence it follows. */
   Ephemeral: { topic: Topic, after: Schema.Int, at: Schema.Int, event: RuntimeEvent },
-  /** The subscriber's policy skipped the events from `from` to `to`, both included. */
-  Lagged: { topic: Topic, from: Schema.Int, to: Schema.Int, count: Schema.Int }
+  /**
+   * The subscriber's policy skipped the events from `from` to `to`, both included. Of a wildcard the numbers count the
+   * events of this subscription from 1, over all its topics.
+   */
+  Lagged: { topic: Subject, from: Schema.Int, to: Schema.Int, count: Schema.Int }
 })
 export type Delivery = typeof Delivery.Type

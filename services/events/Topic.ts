@@ -16,6 +16,14 @@ export const Topic = Schema.String.check(
 ).pipe(Schema.brand("Topic"))
 export type Topic = typeof Topic.Type
 
+/** All topics of a kind, for those who watch over a whole server: what happens from now on, in order for each topic. */
+export const Wildcard = Schema.Literals(["session:*", "worker:*"])
+export type Wildcard = typeof Wildcard.Type
+
+/** What a subscription may name. */
+export const Subject = Schema.Union([Topic, Wildcard])
+export type Subject = typeof Subject.Type
+
 export const ofSession = (id: SessionId): Topic => Topic.make(`session:${id}`)
 export const ofWorker = (id: WorkerId): Topic => Topic.make(`worker:${id}`)
 export const agents = Topic.make("system:agents")
@@ -24,3 +32,9 @@ export const health = Topic.make("system:health")
 
 /** System topics live in a bounded window of memory; all others are in the journal. */
 export const isDurable = (topic: Topic): boolean => !topic.startsWith("system:")
+
+export const isWildcard = (subject: Subject): subject is Wildcard => subject === "session:*" || subject === "worker:*"
+
+/** The wildcard that a topic falls under; system topics fall under none. */
+export const wildcardOf = (topic: Topic): Wildcard | undefined =>
+  topic.startsWith("session:") ? "session:*" : topic.startsWith("worker:") ? "worker:*" : undefined

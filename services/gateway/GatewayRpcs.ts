@@ -6,9 +6,10 @@
  */
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
-import { CursorAhead, Policy } from "../events/EventBus.ts"
 import { Delivery } from "../events/RuntimeEvent.ts"
-import { Topic } from "../events/Topic.ts"
+import { CursorAhead, CursorExpired, maxCapacity, Policy, SubscriptionCut } from "../events/Subscription.ts"
+import { Subject } from "../events/Topic.ts"
+import { TopicStats } from "../events/TopicStats.ts"
 import { InvalidInput } from "../InvalidInput.ts"
 import { StorageError } from "../journal/StorageError.ts"
 import { Agent, AgentKey } from "../registry/Agent.ts"
@@ -25,7 +26,9 @@ import {
   SessionNotFound,
   TooManySessions
 } from "../session/SessionManager.ts"
+import { ChaosRefused } from "../supervision/Chaos.ts"
 import { TreeNode } from "../supervision/SupervisionTree.ts"
+import { ChildNotFound } from "../supervision/Supervisor.ts"
 import { ToolFailure } from "../tools/Tool.ts"
 import { ToolDescription, ToolNotFound } from "../tools/Tools.ts"
 import { Worker, WorkerStatus, WorkerSummary } from "../worker/Worker.ts"
@@ -126,18 +129,40 @@ export class GatewayRpcs extends RpcGroup.make(
   }),
   Rpc.make("Subscribe", {
     payload: {
-      topic: Topic,
+      topic: Subject,
       /** First sequence wanted; absent: only what happens from now on. */
       from: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
       policy: Schema.optionalKey(Policy),
-      capacity: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_536 })))
+      capacity: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxCapacity }))),
+      label: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100)))
     },
     success: Delivery,
-    error: Schema.Union([...common, StorageError, CursorAhead, SessionNotFound, WorkerNotFound]),
+    error: Schema.Union([
+      ...common,
+      StorageError,
+      CursorAhead,
+      CursorExpired,
+      SubscriptionCut,
+      SessionNotFound,
+      WorkerNotFound
+    ]),
     stream: true
+  }),
+  Rpc.make("TopicStats", {
+    /** `limit` is how many subscribers are listed, over all topics. */
+    payload: { topic: Schema.optionalKey(Subject), limit: Limit },
+    success: Schema.Array(TopicStats),
+    error: Schema.Union([...common])
   }),
   Rpc.make("PoolStatus", { success: PoolStatus, error: Schema.Union([...common]) }),
   Rpc.make("SupervisionTree", { success: TreeNode, error: Schema.Union([...common]) }),
+  /** The tree at once, then again whenever it has changed, at most five times a second. Ends only with its caller. */
+  Rpc.make("WatchTree", { success: TreeNode, error: Schema.Union([...common]), stream: true }),
+  /** Crashes a part of the tree, where the server was started for that. */
+  Rpc.make("KillChild", {
+    payload: { path: Schema.String.check(Schema.isMaxLength(1_000)) },
+    error: Schema.Union([...common, ChaosRefused, ChildNotFound])
+  }),
   Rpc.make("FindAgents", {
     payload: {
       session: Schema.optionalKey(SessionId),

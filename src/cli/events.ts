@@ -1,10 +1,15 @@
 import { Console, Effect, Option, Schema, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
-import { Topic } from "../../services/events/Topic.ts"
+import { Policy } from "../../services/events/Subscription.ts"
+import { isWildcard, Subject, type Topic } from "../../services/events/Topic.ts"
+import { type SubscriberStats, TopicStats } from "../../services/events/TopicStats.ts"
 import type * as Client from "../client.ts"
+import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
+import * as Output from "./Output.ts"
 import { root, withClient } from "./Root.ts"
+import * as Table from "./Table.ts"
 import * as Terminal from "./Terminal.ts"
 
 const clock = new Intl.DateTimeFormat("sv-SE", { timeStyle: "medium" })
@@ -43,20 +48,53 @@ const hasReached =
   (delivery: Delivery): boolean =>
     delivery._tag === "Event" ? delivery.sequence >= latest : delivery._tag === "Lagged" && delivery.to >= latest
 
-/** What there is of a topic, from a sequence on. */
-const stored = Effect.fnUntraced(function* (espalier: Client.Operation, topic: Topic, from: number) {
+/** What there is of a topic, from a sequence on, or from the oldest that is kept. */
+const stored = Effect.fnUntraced(function* (espalier: Client.Operation, topic: Topic, from: Option.Option<number>) {
   const latest = yield* latestOf(espalier, topic)
-  return from === latest + 1
-    ? Stream.empty
-    : espalier.Subscribe({ topic, from }).pipe(Stream.takeUntil(hasReached(latest)))
+  const first = Option.getOrElse(from, () => 1)
+  if (first === latest + 1) return Stream.empty
+  const deliveries = espalier.Subscribe({ topic, from: first })
+  const all = Option.isSome(from)
+    ? deliveries
+    : Stream.catchTag(deliveries, "CursorExpired", ({ earliest }) => espalier.Subscribe({ topic, from: earliest }))
+  return Stream.takeUntil(all, hasReached(latest))
 })
+
+const columns: ReadonlyArray<Table.Column<SubscriberStats>> = [
+  { name: "topic", value: ({ topic }) => topic },
+  { name: "queue", value: ({ capacity, depth }) => `${depth}/${capacity}`, align: "right" },
+  { name: "delivered", value: ({ delivered }) => String(delivered), align: "right" },
+  {
+    name: "lost",
+    value: ({ lost }) => String(lost),
+    align: "right",
+    style: (text, { lost }) => (lost > 0 ? Terminal.yellow(text) : text)
+  },
+  { name: "lag", value: ({ lag }) => String(lag), align: "right" },
+  { name: "policy", value: ({ policy }) => policy },
+  { name: "state", value: ({ state }) => state },
+  { name: "who", value: ({ connection, label }) => [label, connection ?? "the server"].filter(Boolean).join(", ") }
+]
+
+const showStats = (espalier: Client.Operation, topic: Subject | undefined) =>
+  Effect.flatMap(espalier.TopicStats({ ...(topic === undefined ? {} : { topic }), limit: 1_000 }), (topics) =>
+    Output.print(Schema.Array(TopicStats), topics, (topics) => {
+      const listed = topics.flatMap(({ list }) => list)
+      const more = topics.reduce((sum, { subscribers }) => sum + subscribers, 0) - listed.length
+      const table = Table.render(listed, columns, "nobody listens")
+      return more > 0 ? `${table}\n${Terminal.dim(`and ${more} more`)}` : table
+    })
+  )
 
 export const events = Command.make(
   "events",
   {
     topic: Argument.String("topic").pipe(
-      Argument.withSchema(Topic),
-      Argument.withDescription("session:<id>, worker:<id>, system:agents, system:maintenance or system:health")
+      Argument.withSchema(Subject),
+      Argument.withDescription(
+        "session:<id>, worker:<id>, system:agents, system:maintenance or system:health; with --follow also session:* or worker:*"
+      ),
+      Argument.optional
     ),
     from: Flag.Int("from").pipe(
       Flag.withDescription(
@@ -68,25 +106,42 @@ export const events = Command.make(
       Flag.withAlias("f"),
       Flag.withDescription("Go on with what happens, until Ctrl-C"),
       Flag.withDefault(false)
+    ),
+    policy: Flag.Literals("policy", Policy.literals).pipe(
+      Flag.withDescription(
+        "With --follow: what a full queue means, catchup (default), sliding, dropping or disconnect"
+      ),
+      Flag.optional
+    ),
+    stats: Flag.Boolean("stats").pipe(
+      Flag.withDescription("Who listens to what, and how far behind, instead of events"),
+      Flag.withDefault(false)
     )
   },
-  ({ follow, from, topic }) =>
+  ({ follow, from, policy, stats, topic: asked }) =>
     withClient((espalier) =>
       Effect.gen(function* () {
+        const topic = Option.getOrUndefined(asked)
+        if (stats) return yield* showStats(espalier, topic)
+        if (topic === undefined) {
+          return yield* new UsageError({
+            message: `name a topic, or ask who listens with --stats; see "espalier events --help"`
+          })
+        }
         const { json } = yield* root
         const encode = Schema.encodeEffect(Schema.toCodecJson(Delivery))
         const show = (delivery: Delivery) =>
           json
             ? Effect.flatMap(Effect.orDie(encode(delivery)), (encoded) => Console.log(JSON.stringify(encoded)))
             : Console.log(line(delivery))
-        const deliveries = follow
-          ? espalier.Subscribe({ topic, ...given({ from }) })
-          : yield* stored(
-              espalier,
-              topic,
-              Option.getOrElse(from, () => 1)
-            )
-        yield* Stream.runForEach(deliveries, show)
+        if (follow) {
+          const subscription = { topic, label: "espalier events", ...given({ from, policy }) }
+          return yield* Stream.runForEach(espalier.Subscribe(subscription), show)
+        }
+        if (isWildcard(topic)) {
+          return yield* new UsageError({ message: `${topic} has no past: add --follow to see what happens` })
+        }
+        yield* Stream.runForEach(yield* stored(espalier, topic, from), show)
       })
     )
-).pipe(Command.withDescription("The events of a topic, one a line"))
+).pipe(Command.withDescription("The events of a topic, one a line; or who listens to them"))

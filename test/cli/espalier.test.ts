@@ -1,8 +1,9 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Layer, Schema } from "effect"
-import { mkdirSync, writeFileSync } from "node:fs"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
+import { TopicStats } from "../../services/events/TopicStats.ts"
 import { errorCodes } from "../../services/gateway/ErrorCodes.ts"
 import { Session, SessionSummary } from "../../services/session/Session.ts"
 import { TreeNode } from "../../services/supervision/SupervisionTree.ts"
@@ -11,7 +12,7 @@ import { Worker, WorkerSummary } from "../../services/worker/Worker.ts"
 import { PoolStatus } from "../../services/worker/WorkerPool.ts"
 import { version } from "../../src/version.ts"
 import manifest from "../../package.json" with { type: "json" }
-import { espalier, type Server, server, start } from "../support/CommandLine.ts"
+import { busywork, espalier, type Server, server, start } from "../support/CommandLine.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
 class Running extends Context.Service<Running, Server>()("test/Running") {}
@@ -27,14 +28,6 @@ const json = <A, I>(schema: Schema.Codec<A, I>, ...args: ReadonlyArray<string>) 
       onExcessProperty: "error"
     })(stdout)
   })
-
-/** Files that keep an analysis busy for some seconds. */
-const busywork = Effect.map(temporaryDirectory, (directory) => {
-  const line = "export const f = (a, b) => { if (a) { return [a, b, () => a] } else { return { a, b } } }\n"
-  mkdirSync(join(directory, "src"))
-  for (let file = 0; file < 600; file++) writeFileSync(join(directory, "src", `f${file}.ts`), line.repeat(1_000))
-  return directory
-})
 
 const ServerLayer = Layer.effect(Running, server())
 
@@ -111,6 +104,13 @@ layer(ServerLayer, { excludeTestServices: true })("espalier", (it) => {
       const { id } = yield* json(Session, "session", "start")
       const following = yield* start(running, "events", `session:${id}`, "--follow", "--from", "1")
       yield* Effect.promise(() => following.until("stdout", /SessionStarted/))
+      const [listening] = yield* json(Schema.Array(TopicStats), "events", `session:${id}`, "--stats")
+      assert.deepInclude(listening, { subscribers: 1, delivered: 1, lost: 0, lag: 0 })
+      assert.strictEqual(listening?.list[0]?.label, "espalier events")
+      assert.match(
+        (yield* command("events", "--stats")).stdout,
+        /0\/1024 +1 +0 +0 +catchup +live +espalier events, rpc/
+      )
       yield* command("session", "send", id, "hello")
       yield* Effect.promise(() => following.until("stdout", /TurnEnded/))
       following.process.kill("SIGINT")
@@ -121,7 +121,7 @@ layer(ServerLayer, { excludeTestServices: true })("espalier", (it) => {
   it.effect("Ctrl-C cancels the worker that a command started, says so, and exits with 130", () =>
     Effect.gen(function* () {
       const running = yield* Running
-      const directory = yield* busywork
+      const directory = yield* busywork()
       const run = yield* start(
         running,
         "tool",
@@ -155,6 +155,9 @@ layer(ServerLayer, { excludeTestServices: true })("espalier", (it) => {
       ["WorkerNotFound", ["events", "worker:wrk_nobody", "--follow"], /no worker wrk_nobody/],
       ["ToolNotFound", ["tool", "run", "no_such_tool"], /no tool "no_such_tool"; there are analyze_codebase/],
       ["ToolFailure", ["tool", "run", "analyze_codebase", "--args", '{"path":"/no/such/place"}'], /\/no\/such\/place/],
+      ["UsageError", ["events"], /--stats/],
+      ["UsageError", ["events", "session:*"], /--follow/],
+      ["InvalidInput", ["events", "session:*", "--follow", "--from", "3"], /has no past/],
       ["CursorAhead", ["events", "system:agents", "--from", "900000"], /cannot be read from 900000/],
       ["InvalidConfig", ["--url", "nonsense", "tree"], /ESPALIER_URL: an address/],
       ["ServerUnreachable", ["--url", "http://127.0.0.1:1", "tree"], /npm start/]

@@ -7,12 +7,14 @@ import * as Topic from "../../services/events/Topic.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import { Foundation } from "../../services/supervision/Places.ts"
 import { a, eventBusContract, listen, range, record, settle, show, write } from "../contracts/EventBus.ts"
+import { eventBusPolicies } from "../contracts/EventBusPolicies.ts"
 import { foundationLayer } from "../support/foundation.ts"
 
 const BusLayer = PubSubEventBus.layer().pipe(Layer.provideMerge([MemoryJournal.layer(), foundationLayer]))
 
 describe("PubSubEventBus", () => {
   eventBusContract(BusLayer)
+  eventBusPolicies(BusLayer)
 
   it.effect("readers outlive a crash of the bus and miss nothing", () =>
     Effect.gen(function* () {
@@ -32,7 +34,7 @@ describe("PubSubEventBus", () => {
 
       yield* foundation.terminateChild("event bus")
       yield* write(2)
-      yield* bus.publishSystem(Topic.agents, [{ _tag: "ChildStarted", path: "while it was away" }])
+      yield* bus.publishSystem(Topic.agents, [{ _tag: "ChildStarted", path: "while it was away", reason: "call" }])
       const joined = yield* listen({ topic: a, from: 5 })
       yield* settle
       assert.deepStrictEqual(show(joined.got), [])

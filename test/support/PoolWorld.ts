@@ -127,7 +127,9 @@ export class World {
         ),
       subscribe: () => {
         throw new Error("nobody subscribes here")
-      }
+      },
+      open: () => Effect.die("nobody subscribes here"),
+      stats: () => Effect.succeed([])
     }
   }
 }
