@@ -236,7 +236,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     batch.evolve(Command.EndTurn({ turnId: turn.id, text: undefined, outcome: "failed", failure }))
     const [first, ...rest] = batch.events
     if (first === undefined) return
-    yield* bus.publish(yield* journal.append([appendOf(batch.state, state.sequence, [first, ...rest])]))
+    yield* bus.publish(yield* journal.append([appendOf(batch.state, state, [first, ...rest])]))
     const orphans = state.calls.filter(({ turnId }) => turnId === turn.id)
     // Asking is enough: they end by themselves.
     yield* Effect.timeoutOption(duties.cancelWorkers(orphans, "its session was given up on"), "1 second")
