@@ -8,7 +8,9 @@ import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
+import { Chaos } from "../../services/supervision/Chaos.ts"
 import { Root } from "../../services/supervision/Places.ts"
+import { watchTree } from "../../services/supervision/watchTree.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import { type ToolDescription, Tools } from "../../services/tools/Tools.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
@@ -47,6 +49,7 @@ export const make = Effect.gen(function* () {
   const known = yield* knownTopic.make
   const registry = yield* Registry
   const root = yield* Root
+  const chaos = yield* Chaos
 
   return GatewayRpcs.of({
     StartSession: (options) => contained("StartSession")(sessions.start(options)),
@@ -76,6 +79,8 @@ export const make = Effect.gen(function* () {
 
     PoolStatus: () => contained("PoolStatus")(pool.status),
     SupervisionTree: () => contained("SupervisionTree")(root.tree),
+    WatchTree: () => watchTree(contained("WatchTree")(root.tree)),
+    KillChild: ({ path }) => contained("KillChild")(chaos.kill(path)),
     FindAgents: ({ limit, ...query }) => contained("FindAgents")(registry.find({ ...query, limit: limit ?? page })),
     GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key))
   })

@@ -3,11 +3,12 @@ import { type Effect, Latch } from "effect"
 import type { Recorded } from "../../services/events/RuntimeEvent.ts"
 import type { Append } from "../../services/journal/Journal.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
+import type { EventText } from "./EventText.ts"
 
 export interface WaitingAppend {
   readonly appends: ReadonlyArray<Append>
   /** The events as they will be stored, in their order. */
-  readonly texts: ReadonlyArray<string>
+  readonly texts: ReadonlyArray<EventText>
   readonly answer: (answer: Effect.Effect<ReadonlyArray<Recorded>, StorageError>) => void
   /** Its caller was interrupted: it must not be written any more. */
   isGone: boolean
@@ -19,18 +20,45 @@ export interface Limits {
   readonly size: number
 }
 
-const sizeOf = ({ texts }: WaitingAppend) => texts.reduce((sum, text) => sum + text.length, 0)
+const sizeOf = ({ appends, texts }: WaitingAppend) => {
+  let size = 0
+  for (const { blobs, text } of texts) {
+    size += text.length
+    for (const { body } of blobs) size += body.length
+  }
+  for (const { snapshot } of appends) size += snapshot?.state.length ?? 0
+  return size
+}
 
-export class AppendQueue {
+/** Chores that may wait: few ask for them, and each asks for one at a time. */
+const CHORES = 64
+
+/** `Chore` is what else the writer does, between two batches: it answers by itself and does not throw. */
+export class AppendQueue<Chore> {
   /** Open while there is something to take. */
   readonly ready = Latch.makeUnsafe(false)
   readonly #limits: Limits
   #waiting: Array<WaitingAppend> = []
+  readonly #chores: Array<Chore> = []
   #events = 0
   #size = 0
 
   readonly #open = () => {
     if (this.#waiting.length > 0) Latch.openUnsafe(this.ready)
+  }
+
+  /** False when there is no room. */
+  offerChore(chore: Chore): boolean {
+    if (this.#chores.length >= CHORES) return false
+    this.#chores.push(chore)
+    Latch.openUnsafe(this.ready)
+    return true
+  }
+
+  takeChore(): Chore | undefined {
+    const chore = this.#chores.shift()
+    this.#settle()
+    return chore
   }
 
   constructor(limits: Limits) {
@@ -73,7 +101,11 @@ export class AppendQueue {
     this.#size -= size
     const taken = count === this.#waiting.length ? this.#waiting : this.#waiting.slice(0, count)
     this.#waiting = count === this.#waiting.length ? [] : this.#waiting.slice(count)
-    if (this.#waiting.length === 0) Latch.closeUnsafe(this.ready)
-    return taken.filter(({ isGone }) => !isGone)
+    this.#settle()
+    return taken.some(({ isGone }) => isGone) ? taken.filter(({ isGone }) => !isGone) : taken
+  }
+
+  #settle(): void {
+    if (this.#waiting.length === 0 && this.#chores.length === 0) Latch.closeUnsafe(this.ready)
   }
 }

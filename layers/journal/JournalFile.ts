@@ -3,19 +3,20 @@
  * A refused file stays as it was, byte for byte.
  */
 import { Effect } from "effect"
+import { Reactivity } from "effect/reactivity"
 import type { SqlClient } from "effect/sql"
 import { closeSync, openSync, statSync } from "node:fs"
 import { pathToFileURL } from "node:url"
 import { StorageCorrupt, StorageNewer, StorageUnavailable } from "../../services/journal/StorageError.ts"
 import { APPLICATION_ID, migrations } from "./migrations.ts"
+import * as Sqlite from "./Sqlite.ts"
 import * as SqliteClient from "./SqliteClient.ts"
 import { toStorageError } from "./toStorageError.ts"
 
-/**
- * Up to this size, in bytes, the whole file is checked when it is opened, which takes about 0.1 s. Damage in larger
- * ones is found when it is read.
- */
 const CHECKED_WHOLE = 64 * 1024 * 1024
+
+/** Up to so many streams, their indexes are checked when the file is opened, whatever its size: about 0.1 s. */
+const CHECKED_STREAMS = 100_000
 
 const SETTINGS = [
   // Measured: a fifth more events per second than 4 KiB, and nothing lost when they come one by one.
@@ -43,13 +44,13 @@ const sizeOf = (filename: string) =>
   })
 
 /** Refuses the file or tells its version; 0 when there is none yet. */
-const inspect = Effect.fnUntraced(function* (filename: string) {
+const inspect = Effect.fnUntraced(function* (filename: string, checkedWhole: number) {
   const size = yield* sizeOf(filename)
   if (size === 0) return 0
   // Without a log from a crash there is nothing to bring together, so SQLite need not put files of its own beside it.
   const address = pathToFileURL(filename)
   if ((yield* sizeOf(`${filename}-wal`)) === 0) address.searchParams.set("immutable", "1")
-  const sql = yield* SqliteClient.make({ filename: address, isReadOnly: true })
+  const sql = yield* SqliteClient.make(yield* Sqlite.open({ filename: address, isReadOnly: true }))
   const version = Number(yield* pragma(sql, "user_version"))
   const owner = yield* pragma(sql, "application_id")
   const tables = yield* sql.unsafe<{ readonly name: string }>("SELECT name FROM sqlite_schema LIMIT 1")
@@ -60,7 +61,11 @@ const inspect = Effect.fnUntraced(function* (filename: string) {
   if (version > migrations.length) {
     return yield* new StorageNewer({ found: version, supported: migrations.length })
   }
-  const check = size > CHECKED_WHOLE ? "ok" : yield* pragma(sql, "quick_check(1)")
+  const [last] = yield* sql.unsafe<{ readonly id: number | null }>("SELECT max(id) AS id FROM streams")
+  // An index that has lost a stream would say that there is none, so it is compared with the streams.
+  const isIndexed = (last?.id ?? 0) > CHECKED_STREAMS ? "ok" : yield* pragma(sql, "integrity_check(streams)")
+  const isWhole = size > checkedWhole ? "ok" : yield* pragma(sql, "quick_check(1)")
+  const check = isIndexed === "ok" ? isWhole : isIndexed
   if (check !== "ok") return yield* new StorageCorrupt({ detail: `${filename}: ${String(check)}` })
   return version
 }, Effect.scoped)
@@ -84,17 +89,23 @@ export interface Options {
   readonly filename: string
   /** Largest size in bytes (default: as the disk allows). At that size it answers as a full disk does. */
   readonly maxSize?: number | undefined
+  /**
+   * Up to this size, in bytes, the whole file is checked when it is opened (default 64 MiB, which takes about 0.1 s).
+   * Damage in larger ones is found when it is read.
+   */
+  readonly checkedWhole?: number | undefined
 }
 
 export const open = Effect.fnUntraced(
-  function* ({ filename, maxSize }: Options) {
-    const version = yield* inspect(filename)
+  function* ({ checkedWhole = CHECKED_WHOLE, filename, maxSize }: Options) {
+    const version = yield* inspect(filename, checkedWhole)
     yield* Effect.try({
       // Made here, so that nobody else may read it; what SQLite puts beside it takes over its permissions.
       try: () => closeSync(openSync(filename, "a", 0o600)),
       catch: (cause) => new StorageUnavailable({ detail: String(cause) })
     })
-    const sql = yield* SqliteClient.make({ filename })
+    const sqlite = yield* Sqlite.open({ filename })
+    const sql = yield* SqliteClient.make(sqlite)
     yield* Effect.forEach(SETTINGS, (setting) => sql.unsafe(setting), { discard: true })
     if (maxSize !== undefined) {
       const pageSize = Number(yield* pragma(sql, "page_size"))
@@ -105,7 +116,8 @@ export const open = Effect.fnUntraced(
       return yield* new StorageUnavailable({ detail: `${filename} is on a file system without shared memory` })
     }
     yield* migrate(sql, version)
-    return sql
+    return sqlite
   },
+  Effect.provide(Reactivity.layer),
   Effect.catchTag("SqlError", (error) => Effect.fail(toStorageError(error)))
 )

@@ -1,5 +1,5 @@
 /**
- * Names in order, read from the last to the first. Kept in blocks of bounded length, so that adding, removing and
+ * Names in order, read from either end. Kept in blocks of bounded length, so that adding, removing and
  * starting to read cost the same however many there are.
  */
 const BLOCK = 512
@@ -22,6 +22,10 @@ const lastOf = (block: ReadonlyArray<string>) => block.at(-1) ?? ""
 
 export class SortedNames {
   readonly #blocks: Array<Array<string>> = []
+
+  get isEmpty(): boolean {
+    return this.#blocks.length === 0
+  }
 
   add(name: string): void {
     const at = Math.min(lowerBound(this.#blocks, name, lastOf), Math.max(this.#blocks.length - 1, 0))
@@ -63,6 +67,20 @@ export class SortedNames {
       const name = block?.[--place]
       if (name === undefined || !name.startsWith(prefix)) return
       yield name
+    }
+  }
+
+  /** Names above `after` (all, when absent) that start with `prefix`, the first first. */
+  *ascending(prefix: string, after: string | undefined): Generator<string> {
+    const start = after === undefined || after < prefix ? prefix : after
+    let at = lowerBound(this.#blocks, start, lastOf)
+    let place = lowerBound(this.#blocks[at] ?? [], start, itself)
+    for (let block = this.#blocks[at]; block !== undefined; block = this.#blocks[++at], place = 0) {
+      for (; place < block.length; place++) {
+        const name = block[place]
+        if (name === undefined || !name.startsWith(prefix)) return
+        if (name !== after) yield name
+      }
     }
   }
 }

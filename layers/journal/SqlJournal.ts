@@ -4,23 +4,23 @@
  * Its writer is a child of the runtime's foundation. Appends wait outside of it, in a bounded queue, so that a writer
  * that crashed finds them when it is started again; reads need no writer.
  */
-import { Effect, Layer, References } from "effect"
-import { Reactivity } from "effect/reactivity"
+import { Clock, Effect, Layer } from "effect"
 import { join } from "node:path"
-import type { DurableEvent, Recorded } from "../../services/events/RuntimeEvent.ts"
-import type { Topic } from "../../services/events/Topic.ts"
 import { DataDirectory } from "../../services/journal/DataDirectory.ts"
-import { type Append, Journal, type StreamHead } from "../../services/journal/Journal.ts"
-import { StorageCorrupt, type StorageError, StorageUnavailable } from "../../services/journal/StorageError.ts"
-import { SessionEvent } from "../../services/session/SessionEvent.ts"
+import { type Append, Journal } from "../../services/journal/Journal.ts"
+import { type StorageError, StorageUnavailable } from "../../services/journal/StorageError.ts"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { Foundation } from "../../services/supervision/Places.ts"
-import { WorkerEvent } from "../../services/worker/WorkerEvent.ts"
 import { AppendQueue, type WaitingAppend } from "./AppendQueue.ts"
 import * as AppendWriter from "./AppendWriter.ts"
+import * as Compactor from "./Compactor.ts"
+import * as EventText from "./EventText.ts"
+import { Holds } from "./Holds.ts"
 import * as JournalFile from "./JournalFile.ts"
-import { CHUNK } from "./migrations.ts"
+import * as JournalReader from "./JournalReader.ts"
 import { toStorageError } from "./toStorageError.ts"
+
+export interface Options extends JournalFile.Options, AppendWriter.Options {}
 
 /** What may wait for the writer: more than ten thousand sessions write when all of them are restarted at once. */
 const WAITING = { events: 262_144, size: 256 * 1024 * 1024 }
@@ -28,81 +28,14 @@ const WAITING = { events: 262_144, size: 256 * 1024 * 1024 }
 /** What one transaction takes: enough to share the sync, and little enough to be over soon. */
 const TRANSACTION = { events: 4_096, size: 16 * 1024 * 1024 }
 
-const knownEvents = new Set([...Object.keys(SessionEvent.cases), ...Object.keys(WorkerEvent.cases)])
+/** Damaged streams that are told of once each. */
+const REPORTED = 1_000
 
-const isKnownEvent = (value: unknown): value is DurableEvent =>
-  typeof value === "object" &&
-  value !== null &&
-  "_tag" in value &&
-  typeof value._tag === "string" &&
-  knownEvents.has(value._tag)
+type Chore = (writer: AppendWriter.AppendWriter) => void
 
-interface EventRow {
-  readonly sequence: number
-  readonly at: number
-  readonly event: string
-}
-
-interface HeadRow {
-  readonly name: Topic
-  readonly sequence: number
-  readonly open: number
-  readonly summary: string
-}
-
-/** The events of the stream ?1 with a sequence above ?2 and up to ?3, which lie in the chunks ?4 to ?5 and the tail. */
-const READ = `
-  WITH places (id, "offset") AS (
-    SELECT streams.id, place.value FROM streams
-      JOIN chunks ON chunks.stream = streams.id AND chunks.number BETWEEN ?4 AND ?5
-      JOIN json_each('[' || chunks.offsets || ']') AS place
-      WHERE streams.name = ?1
-    UNION ALL
-    SELECT streams.id, place.value FROM streams
-      JOIN json_each('[' || streams.tail || ']') AS place
-      WHERE streams.name = ?1
-  )
-  SELECT events.sequence, events.at, events.event FROM places
-    CROSS JOIN events ON events."offset" = places."offset" AND events.stream = places.id
-    WHERE events.sequence > ?2 AND events.sequence <= ?3
-    ORDER BY events."offset"`
-
-/** Fails closed: a gap, or an event that this version cannot read, is never skipped. */
-const decode = (stream: Topic, after: number, rows: ReadonlyArray<EventRow>) =>
-  Effect.suspend((): Effect.Effect<ReadonlyArray<Recorded>, StorageCorrupt> => {
-    const found: Array<Recorded> = []
-    for (const { at, event, sequence } of rows) {
-      const place = `event ${after + found.length + 1} of ${stream}`
-      if (sequence !== after + found.length + 1) {
-        return Effect.fail(new StorageCorrupt({ detail: `${place} is missing` }))
-      }
-      let value: unknown
-      try {
-        value = JSON.parse(event)
-      } catch {
-        return Effect.fail(new StorageCorrupt({ detail: `${place} cannot be read` }))
-      }
-      if (!isKnownEvent(value)) {
-        const kind = event.slice(0, 60)
-        return Effect.fail(
-          new StorageCorrupt({ detail: `${place} is of a kind that this version does not know: ${kind}` })
-        )
-      }
-      found.push({ topic: stream, sequence, at, event: value })
-    }
-    return Effect.succeed(found)
-  })
-
-const toHead = ({ name, open, sequence, summary }: HeadRow): StreamHead => ({
-  stream: name,
-  sequence,
-  open: open === 1,
-  summary
-})
-
-const textsOf = (appends: ReadonlyArray<Append>): ReadonlyArray<string> => {
-  const texts: Array<string> = []
-  for (const { events } of appends) for (const event of events) texts.push(JSON.stringify(event))
+const textsOf = (appends: ReadonlyArray<Append>): ReadonlyArray<EventText.EventText> => {
+  const texts: Array<EventText.EventText> = []
+  for (const { events } of appends) for (const event of events) texts.push(EventText.encode(event))
   return texts
 }
 
@@ -113,44 +46,49 @@ const toWaiting = (appends: ReadonlyArray<Append>, answer: WaitingAppend["answer
   isGone: false
 })
 
-export const make = Effect.fnUntraced(function* (options: JournalFile.Options) {
+const closed = new StorageUnavailable({ detail: "the journal was closed" })
+const crowded = new StorageUnavailable({ detail: "too many appends are waiting; try again in a moment" })
+
+export const make = Effect.fnUntraced(function* (options: Options) {
   const foundation = yield* Foundation
-  const sql = yield* JournalFile.open(options)
-  const queue = new AppendQueue(WAITING)
+  const clock = yield* Clock.Clock
+  const sqlite = yield* JournalFile.open(options)
+  const reader = JournalReader.make(sqlite)
+  const holds = new Holds()
+  const compactor = Compactor.make(sqlite, reader, holds)
+  const queue = new AppendQueue<Chore>(WAITING)
+  const reported = new Set<string>()
   let isClosed = false
 
-  const drain = (writer: { readonly commit: (batch: ReadonlyArray<WaitingAppend>) => Effect.Effect<void> }) =>
-    Effect.suspend(() => {
+  /** One batch and one chore. It runs in one go, so nobody sees a transaction half done, nor a batch unanswered. */
+  const drain = (writer: AppendWriter.AppendWriter) =>
+    Effect.sync(() => {
+      queue.takeChore()?.(writer)
       const batch = queue.take(TRANSACTION)
-      return writer.commit(batch).pipe(
-        // Whoever was taken is answered, come what may.
-        Effect.onError((cause) =>
-          Effect.sync(() => {
-            for (const { answer } of batch) answer(Effect.failCause(cause))
-          })
-        )
-      )
-    }).pipe(
-      Effect.uninterruptible,
-      // Readers share the connection: a transaction that is not left half-way makes none of them wait.
-      Effect.provideService(References.PreventSchedulerYield, true)
-    )
+      if (batch.length === 0) return
+      try {
+        writer.commit(batch)
+      } catch (cause) {
+        for (const { answer } of batch) answer(Effect.die(cause))
+        throw cause
+      }
+    })
 
   const child: ChildSpec = {
     id: "journal",
-    start: Effect.map(AppendWriter.make(sql), (writer) =>
-      Effect.forever(Effect.andThen(queue.ready.await, drain(writer)))
+    start: Effect.map(
+      Effect.try({
+        try: () => AppendWriter.make(sqlite, () => clock.currentTimeMillisUnsafe(), options),
+        catch: toStorageError
+      }),
+      (writer) => Effect.forever(Effect.andThen(queue.ready.await, drain(writer)))
     ),
     mailbox: Effect.sync(() => queue.length)
   }
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       isClosed = true
-      while (queue.length > 0) {
-        for (const { answer } of queue.take(WAITING)) {
-          answer(Effect.fail(new StorageUnavailable({ detail: "the journal was closed" })))
-        }
-      }
+      while (queue.length > 0) for (const { answer } of queue.take(WAITING)) answer(Effect.fail(closed))
     })
   )
   yield* Effect.acquireRelease(
@@ -158,10 +96,33 @@ export const make = Effect.fnUntraced(function* (options: JournalFile.Options) {
     () => Effect.ignore(Effect.andThen(foundation.terminateChild(child.id), foundation.deleteChild(child.id)))
   )
 
-  const query = <A extends object>(
-    text: string,
-    params: ReadonlyArray<unknown>
-  ): Effect.Effect<ReadonlyArray<A>, StorageError> => Effect.mapError(sql.unsafe<A>(text, params), toStorageError)
+  const reading = <A>(read: () => A): Effect.Effect<A, StorageError> => Effect.try({ try: read, catch: toStorageError })
+
+  /** Has the writer do it, step by step, with appends in between. */
+  const byWriter = <A>(
+    step: (writer: AppendWriter.AppendWriter) => Compactor.Progress<A>
+  ): Effect.Effect<A, StorageError> =>
+    Effect.callback<Compactor.Progress<A>, StorageError>((resume) => {
+      let isGone = false
+      const chore: Chore = (writer) => {
+        if (!isGone) resume(reading(() => step(writer)))
+      }
+      if (isClosed || !queue.offerChore(chore)) {
+        resume(Effect.fail(isClosed ? closed : crowded))
+        return undefined
+      }
+      return Effect.sync(() => {
+        isGone = true
+      })
+    }).pipe(Effect.flatMap(({ isMore, value }) => (isMore ? byWriter(step) : Effect.succeed(value))))
+
+  const report = (damaged: ReadonlyArray<string>) => {
+    const unreported = damaged.filter((stream) => reported.size < REPORTED && !reported.has(stream))
+    for (const stream of unreported) reported.add(stream)
+    return Effect.forEach(unreported, (stream) => Effect.logError(`the head of ${stream} is damaged; it is left out`), {
+      discard: true
+    })
+  }
 
   return Journal.of({
     append: (appends) =>
@@ -171,46 +132,31 @@ export const make = Effect.fnUntraced(function* (options: JournalFile.Options) {
             Effect.callback((resume) => {
               const waiting = toWaiting(appends, resume)
               const wake = (open: () => void) => fiber.currentDispatcher.scheduleTask(open, 0)
-              if (isClosed || !queue.offer(waiting, wake)) {
-                const detail = isClosed
-                  ? "the journal was closed"
-                  : "too many appends are waiting; try again in a moment"
-                return resume(Effect.fail(new StorageUnavailable({ detail })))
-              }
+              if (isClosed || !queue.offer(waiting, wake)) return resume(Effect.fail(isClosed ? closed : crowded))
               return Effect.sync(() => {
                 waiting.isGone = true
               })
             })
           ),
-    read: ({ after, limit = 1_000, stream }) => {
-      const from = Math.max(after, 0)
-      const to = from + Math.max(limit, 0)
-      return query<EventRow>(READ, [stream, from, to, Math.floor(from / CHUNK), Math.floor((to - 1) / CHUNK)]).pipe(
-        Effect.flatMap((rows) => decode(stream, from, rows))
-      )
-    },
-    head: (stream) =>
-      query<HeadRow>("SELECT name, sequence, open, summary FROM streams WHERE name = ?", [stream]).pipe(
-        Effect.map(([row]) => (row === undefined ? undefined : toHead(row)))
+    read: (options) => reading(() => reader.read(options)),
+    head: (stream) => reading(() => reader.head(stream)),
+    heads: (options) =>
+      Effect.flatMap(
+        reading(() => reader.heads(options)),
+        ({ damaged, found }) => (damaged.length === 0 ? Effect.succeed(found) : Effect.as(report(damaged), found))
       ),
-    heads: ({ before, limit, open, prefix }) => {
-      // No name goes on with the last code unit, so this is where the names with the prefix end.
-      const end = `${prefix}\uffff`
-      const bound = before === undefined || before > end ? end : before
-      const which = open === true ? "open = 1 AND" : ""
-      return query<HeadRow>(
-        `SELECT name, sequence, open, summary FROM streams WHERE ${which} name >= ? AND name < ? ORDER BY name DESC LIMIT ?`,
-        [prefix, bound, Math.max(limit, 0)]
-      ).pipe(Effect.map((rows) => rows.map(toHead)))
-    }
+    snapshot: (stream) => reading(() => reader.snapshot(stream)),
+    hold: holds.hold,
+    compact: (options) => byWriter((writer) => compactor.compactSome(writer, options)),
+    remove: (options) => byWriter((writer) => compactor.removeSome(writer, options))
   })
 })
 
-export const layerWith = (options?: Omit<JournalFile.Options, "filename">) =>
+export const layerWith = (options?: Omit<Options, "filename">) =>
   Layer.effect(
     Journal,
     Effect.flatMap(DataDirectory, ({ path }) => make({ ...options, filename: join(path, "journal.db") }))
-  ).pipe(Layer.provide(Reactivity.layer))
+  )
 
 /** The journal of the data directory. */
 export const layer = layerWith()

@@ -6,34 +6,9 @@
  */
 import { Array as Arr, Context, Effect, Layer, Semaphore, Stream } from "effect"
 import { Reactivity } from "effect/reactivity"
-import { SqlClient, type SqlConnection, SqlError, Statement } from "effect/sql"
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
-
-export interface Options {
-  /** A `file:` address may carry SQLite's own parameters. */
-  readonly filename: string | URL
-  /** Never writes, not even to bring the file up to date after a crash. */
-  readonly isReadOnly?: boolean | undefined
-}
-
-/** Statements kept prepared. The journal has a few dozen. */
-const PREPARED = 200
-
-/** How long a lock of another process is waited for, in milliseconds: everything else waits too, so not for long. */
-const PATIENCE = 250
-
-/** SQLite's own code of what went wrong, with its extension: https://www.sqlite.org/rescode.html */
-export const sqliteCode = (error: SqlError.SqlError): number | undefined => {
-  const { cause } = error.reason
-  return cause instanceof Error && "errcode" in cause && typeof cause.errcode === "number" ? cause.errcode : undefined
-}
-
-const toSqlError = (operation: string, cause: unknown) => {
-  // Effect reads SQLite's code where other drivers put it.
-  if (cause instanceof Error && "errcode" in cause) Object.assign(cause, { errno: cause.errcode })
-  const message = `${operation}: ${cause instanceof Error ? cause.message : String(cause)}`
-  return new SqlError.SqlError({ reason: SqlError.classifySqliteError(cause, { message, operation }) })
-}
+import { SqlClient, type SqlConnection, type SqlError, Statement } from "effect/sql"
+import type { SQLInputValue, StatementSync } from "node:sqlite"
+import * as Sqlite from "./Sqlite.ts"
 
 const bind = (value: unknown): SQLInputValue => {
   switch (typeof value) {
@@ -52,38 +27,17 @@ const bind = (value: unknown): SQLInputValue => {
   }
 }
 
-export const make = Effect.fnUntraced(function* ({ filename, isReadOnly = false }: Options) {
+export const make = Effect.fnUntraced(function* (sqlite: Sqlite.Sqlite) {
+  const { database } = sqlite
   const attempt = <A>(operation: string, run: () => A) =>
-    Effect.suspend(() => {
-      try {
-        return Effect.succeed(run())
-      } catch (cause) {
-        return Effect.fail(toSqlError(operation, cause))
-      }
-    })
-
-  const database = yield* Effect.acquireRelease(
-    attempt("open", () => new DatabaseSync(filename, { timeout: PATIENCE, readOnly: isReadOnly })),
-    (database) => Effect.sync(() => database.close())
-  )
-
-  const prepared = new Map<string, StatementSync>()
-  const prepare = (text: string): StatementSync => {
-    const found = prepared.get(text)
-    if (found !== undefined) return found
-    const [oldest] = prepared.keys()
-    if (oldest !== undefined && prepared.size >= PREPARED) prepared.delete(oldest)
-    const statement = database.prepare(text)
-    prepared.set(text, statement)
-    return statement
-  }
+    Effect.try({ try: run, catch: (cause) => Sqlite.toSqlError(operation, cause) })
 
   const run =
     <A>(operation: string, isArrays: boolean, use: (statement: StatementSync, params: Array<SQLInputValue>) => A) =>
     (text: string, params: ReadonlyArray<unknown>, isPrepared = true): Effect.Effect<A, SqlError.SqlError> =>
       Effect.withFiber((fiber) =>
         attempt(operation, () => {
-          const statement = isPrepared ? prepare(text) : database.prepare(text)
+          const statement = isPrepared ? sqlite.prepare(text) : database.prepare(text)
           statement.setReadBigInts(Context.get(fiber.context, SqlClient.SafeIntegers))
           statement.setReturnArrays(isArrays)
           return use(statement, params.map(bind))
@@ -136,5 +90,5 @@ export const make = Effect.fnUntraced(function* ({ filename, isReadOnly = false 
   })
 })
 
-export const layer = (options: Options) =>
-  Layer.effect(SqlClient.SqlClient, make(options)).pipe(Layer.provide(Reactivity.layer))
+export const layer = (options: Sqlite.Options) =>
+  Layer.effect(SqlClient.SqlClient, Effect.flatMap(Sqlite.open(options), make)).pipe(Layer.provide(Reactivity.layer))

@@ -39,6 +39,42 @@ export const migrations: ReadonlyArray<ReadonlyArray<string>> = [
       at INTEGER NOT NULL,
       event TEXT NOT NULL
     ) STRICT`
+  ],
+  [
+    /*
+     * `earliest` is the sequence of the oldest event that is left. `owner` and `label` are what listings find by;
+     * streams without them are in no index. `crc` covers all that a row says (see `Checksums.ts`): SQLite notices a
+     * page without sense, but not a character that has become another one. Rows of before have none.
+     */
+    `ALTER TABLE streams ADD COLUMN earliest INTEGER NOT NULL DEFAULT 1`,
+    `ALTER TABLE streams ADD COLUMN owner TEXT`,
+    `ALTER TABLE streams ADD COLUMN label TEXT`,
+    `ALTER TABLE streams ADD COLUMN crc INTEGER`,
+    `ALTER TABLE events ADD COLUMN crc INTEGER`,
+    `ALTER TABLE chunks ADD COLUMN crc INTEGER`,
+    `UPDATE streams SET
+       owner = json_extract(summary, '$.sessionId'),
+       label = CASE WHEN open = 0 THEN json_extract(summary, '$.status') END
+       WHERE name LIKE 'worker:%'`,
+    `CREATE INDEX streams_owner ON streams (owner, name) WHERE owner IS NOT NULL`,
+    `CREATE INDEX streams_label ON streams (label, name) WHERE label IS NOT NULL`,
+    /* The state of a stream's writer after an event, and the lowest sequence that it still needs. */
+    `CREATE TABLE snapshots (
+      stream INTEGER PRIMARY KEY,
+      sequence INTEGER NOT NULL,
+      version INTEGER NOT NULL,
+      needs INTEGER NOT NULL,
+      state TEXT NOT NULL,
+      crc INTEGER NOT NULL
+    ) STRICT`,
+    /* Large values of events, each kept once; `parts` tells which events have it. */
+    `CREATE TABLE blobs (id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, body TEXT NOT NULL) STRICT`,
+    `CREATE TABLE parts (
+      "offset" INTEGER NOT NULL,
+      blob INTEGER NOT NULL,
+      PRIMARY KEY ("offset", blob)
+    ) STRICT, WITHOUT ROWID`,
+    `CREATE INDEX parts_blob ON parts (blob)`
   ]
 ]
 

@@ -1,12 +1,12 @@
 /** What SQLite's result codes mean to whoever uses the journal. */
-import type { SqlError } from "effect/sql"
+import { SqlError } from "effect/sql"
 import {
   StorageCorrupt,
   type StorageError,
   StorageFull,
   StorageUnavailable
 } from "../../services/journal/StorageError.ts"
-import { sqliteCode } from "./SqliteClient.ts"
+import { codeOf } from "./Sqlite.ts"
 
 const FULL = 13
 const CORRUPT = 11
@@ -18,10 +18,18 @@ const DIRECTORY_SYNC_FAILED = 1290
 const CONSTRAINT = 19
 const TOO_BIG = 18
 
-export const toStorageError = (error: SqlError.SqlError): StorageError => {
-  const code = sqliteCode(error)
-  if (code === undefined) return new StorageUnavailable({ detail: error.message })
-  const detail = `${error.message}; SQLite code ${code}`
+const codeIn = (cause: unknown): number | undefined =>
+  codeOf(cause instanceof SqlError.SqlError ? cause.reason.cause : cause)
+
+/** Of an error of SQLite, whether Effect has wrapped it or not, or one of ours. */
+export const toStorageError = (cause: unknown): StorageError => {
+  if (cause instanceof StorageFull || cause instanceof StorageCorrupt || cause instanceof StorageUnavailable) {
+    return cause
+  }
+  const message = cause instanceof Error ? cause.message : String(cause)
+  const code = codeIn(cause)
+  if (code === undefined) return new StorageUnavailable({ detail: message })
+  const detail = `${message}; SQLite code ${code}`
   switch (code === SHARED_INDEX_SIZE ? FULL : code & 0xff) {
     case FULL:
       return new StorageFull({ detail })
@@ -34,13 +42,19 @@ export const toStorageError = (error: SqlError.SqlError): StorageError => {
 }
 
 /** The system could not say what of the last writes is on disk, and will not tell when asked again. */
-export const isSyncFailure = (error: SqlError.SqlError): boolean => {
-  const code = sqliteCode(error)
+export const isSyncFailure = (cause: unknown): boolean => {
+  const code = codeIn(cause)
   return code === SYNC_FAILED || code === DIRECTORY_SYNC_FAILED
 }
 
 /** It lies in what was to be written, not in the store. */
-export const isAboutContent = (error: SqlError.SqlError): boolean => {
-  const code = sqliteCode(error)
+export const isAboutContent = (cause: unknown): boolean => {
+  const code = codeIn(cause)
   return code !== undefined && ((code & 0xff) === CONSTRAINT || code === TOO_BIG)
+}
+
+/** It may lie in the place that one stream's rows are kept in, and leave the others alone. */
+export const isDamage = (cause: unknown): boolean => {
+  const code = codeIn(cause)
+  return code !== undefined && (code & 0xff) === CORRUPT
 }

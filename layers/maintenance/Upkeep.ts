@@ -1,21 +1,27 @@
 /**
  * Upkeep as the child `maintenance` of `Workers`: at the start and then every hour it removes working directories that
- * a crash has left behind, and tells of it on `system:maintenance`.
+ * a crash has left behind, lets go of what is old, if it is told what that means, and tells of it on
+ * `system:maintenance`.
  *
- * It removes only real directories of our own naming, directly below the scratch directory, and follows no symbolic
+ * Of directories it removes only real directories of our own naming, directly below the scratch directory, and follows no symbolic
  * link: not the scratch directory itself, not what lies in it.
  */
 import { Clock, type Duration, Effect, FileSystem, Layer, Option, Path } from "effect"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
+import { Journal } from "../../services/journal/Journal.ts"
 import { isLeftOver, ownerOf } from "../../services/maintenance/LeftOver.ts"
+import type { Retention } from "../../services/maintenance/Retention.ts"
 import { Workers } from "../../services/supervision/Places.ts"
+import { letGo } from "./LetGo.ts"
 
 export interface Options {
   /** Where working directories are made. */
   readonly scratch: string
   /** Default 1 hour. */
   readonly interval?: Duration.Input | undefined
+  /** What of the journal is let go of. Default: nothing. */
+  readonly retention?: Retention | undefined
 }
 
 const childId = "maintenance"
@@ -29,8 +35,9 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
-const make = Effect.fnUntraced(function* ({ interval = "1 hour", scratch }: Options) {
+const make = Effect.fnUntraced(function* ({ interval = "1 hour", retention = {}, scratch }: Options) {
   const bus = yield* EventBus
+  const journal = yield* Journal
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const workers = yield* Workers
@@ -79,10 +86,14 @@ const make = Effect.fnUntraced(function* ({ interval = "1 hour", scratch }: Opti
     const before = clock.monotonicTimeNanosUnsafe()
     const isThere = yield* fs.exists(scratch)
     const removed = yield* Effect.forEach(isThere ? yield* leftOvers : [], remove)
+    const gone = yield* Effect.provideService(letGo(retention), Journal, journal)
     yield* bus.publishSystem(Topic.maintenance, [
       {
         _tag: "MaintenanceRan",
         removedDirectories: removed.reduce((sum, count) => sum + count, 0),
+        removedWorkers: gone.workers,
+        removedSessions: gone.sessions,
+        removedEvents: gone.events,
         took: Number((clock.monotonicTimeNanosUnsafe() - before) / 1_000n) / 1_000
       }
     ])

@@ -203,7 +203,7 @@ export const make = ({ bus, journal, model, pool, tools }: Services) => {
     return Effect.asVoid(beside(life, work))
   }
 
-  return { cancelTurn, startPersonal, startTurn, stop, takeUp, watchWorker }
+  return { cancelTurn, cancelWorkers, startPersonal, startTurn, stop, takeUp, watchWorker }
 }
 
 export type Duties = ReturnType<typeof make>

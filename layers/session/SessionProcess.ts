@@ -12,6 +12,7 @@ import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
 import { generateTurnId } from "../../services/session/SessionId.ts"
+import { Command } from "../../services/session/decide.ts"
 import { SessionHasEnded } from "../../services/session/SessionManager.ts"
 import { fold } from "../../services/session/SessionState.ts"
 import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
@@ -26,6 +27,8 @@ export interface Services extends SessionDuties.Services {
   readonly clock: Clock.Clock
   /** Told when a session's fiber has ended, whichever way. */
   readonly onDown: (live: LiveSession) => void
+  /** Told when it has crashed so often that it stays down. */
+  readonly onGivenUp: (live: LiveSession) => void
 }
 
 const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0 })
@@ -33,7 +36,7 @@ const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0
 const labelsOf = ({ state }: LiveSession) => ({ ...state.metadata, agentType: state.agentType })
 
 export const make = (services: Services, duties: SessionDuties.Duties) => {
-  const { bus, clock, journal, onDown, registry } = services
+  const { bus, clock, journal, onDown, onGivenUp, registry } = services
 
   const ended = (live: LiveSession) => new SessionHasEnded({ sessionId: live.id })
 
@@ -101,7 +104,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     events: readonly [SessionEvent, ...Array<SessionEvent>]
   ) {
     const { live } = life
-    const append = appendOf(state, live.state.sequence, events)
+    const append = appendOf(state, live.state, events)
     const written = yield* journal.append([append, ...admissions.map(({ append }) => append)])
     const wasBusy = live.state.turn !== undefined
     live.state = written.reduce(
@@ -223,11 +226,36 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     return body(life)
   })
 
+  /** Ends the turn of a session that stays down, so that nobody waits for one that does not go on. */
+  const abandon = Effect.fnUntraced(function* (live: LiveSession) {
+    const state = yield* load(journal, live.id)
+    if (state?.turn === undefined) return
+    const { turn } = state
+    const failure = { code: "session_crashed", message: "the session crashed again and again, and was given up on" }
+    const batch = new Batch({ ...live, state }, [], clock.currentTimeMillisUnsafe())
+    batch.evolve(Command.EndTurn({ turnId: turn.id, text: undefined, outcome: "failed", failure }))
+    const [first, ...rest] = batch.events
+    if (first === undefined) return
+    yield* bus.publish(yield* journal.append([appendOf(batch.state, state, [first, ...rest])]))
+    const orphans = state.calls.filter(({ turnId }) => turnId === turn.id)
+    // Asking is enough: they end by themselves.
+    yield* Effect.timeoutOption(duties.cancelWorkers(orphans, "its session was given up on"), "1 second")
+  })
+
+  const lastWords = (live: LiveSession) =>
+    abandon(live).pipe(
+      Effect.catchCause((cause) =>
+        Effect.logError(`the turn of ${live.id} could not be ended and is taken up again`, cause)
+      ),
+      Effect.ensuring(Effect.sync(() => onGivenUp(live)))
+    )
+
   /** A session that ends is forgotten; one that crashes is started again. */
   const spec = (live: LiveSession): ChildSpec => ({
     id: live.id,
     restart: "transient",
     start: start(live),
+    onGiveUp: () => lastWords(live),
     mailbox: Effect.sync(() => live.inbox.items.length + live.state.waiting.length)
   })
 

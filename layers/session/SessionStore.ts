@@ -1,4 +1,7 @@
-/** Sessions as the journal keeps them: loaded by folding their events, listed by their heads. */
+/**
+ * Sessions as the journal keeps them: loaded by folding their events, from the newest snapshot on if there is one, and
+ * listed by their heads.
+ */
 import { Effect, Option, Schema } from "effect"
 import type { Recorded } from "../../services/events/RuntimeEvent.ts"
 import * as Topic from "../../services/events/Topic.ts"
@@ -7,6 +10,7 @@ import { StorageCorrupt, type StorageError } from "../../services/journal/Storag
 import { type Session, SessionSummary } from "../../services/session/Session.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
+import * as SessionSnapshot from "../../services/session/SessionSnapshot.ts"
 import { fold, isOpen, type SessionState, toSummary } from "../../services/session/SessionState.ts"
 
 export type JournalService = Journal["Service"]
@@ -14,16 +18,22 @@ export type JournalService = Journal["Service"]
 /** Events read at a time: a long session is folded page by page and never held as a whole. */
 const PAGE = 1_000
 
-/** The state of a stored session; `undefined` if there is none. */
+/** The state of a stored session; `undefined` if there is none. Without a snapshot it can read, all events are folded. */
 export const load = Effect.fnUntraced(function* (
   journal: JournalService,
   id: SessionId
 ): Effect.fn.Return<SessionState | undefined, StorageError> {
   const stream = Topic.ofSession(id)
-  let state: SessionState | undefined
-  let after = 0
+  const snapshot = yield* journal.snapshot(stream)
+  let state = snapshot === undefined ? undefined : SessionSnapshot.restore(snapshot)
+  let after = state?.sequence ?? 0
   while (true) {
     const page = yield* journal.read({ stream, after, limit: PAGE })
+    const first = page[0]
+    if (first !== undefined && first.sequence > after + 1) {
+      const detail = `${stream} begins at ${first.sequence}, and its snapshot is not one that this version can read`
+      return yield* new StorageCorrupt({ detail })
+    }
     for (const recorded of page) state = fold(state, recorded)
     const last = page.at(-1)
     if (last === undefined || page.length < PAGE) return state
@@ -37,22 +47,29 @@ export const eventAt = Effect.fnUntraced(function* (
   id: SessionId,
   sequence: number
 ): Effect.fn.Return<Recorded | undefined, StorageError> {
-  const found = yield* journal.read({ stream: Topic.ofSession(id), after: sequence - 1, limit: 1 })
-  return found[0]
+  const [found] = yield* journal.read({ stream: Topic.ofSession(id), after: sequence - 1, limit: 1 })
+  return found?.sequence === sequence ? found : undefined
 })
 
-/** The append that makes `state` (the events folded in) of what `after` was the last event of. */
+/** The append that makes `state` of `before`, the state that the journal holds (`undefined` for a new session). */
 export const appendOf = (
   state: SessionState,
-  after: number,
+  before: SessionState | undefined,
   events: readonly [SessionEvent, ...Array<SessionEvent>]
-): Append => ({
-  stream: Topic.ofSession(state.id),
-  after,
-  events,
-  open: isOpen(state),
-  summary: JSON.stringify(toSummary(state))
-})
+): Append => {
+  const after = before?.sequence ?? 0
+  return {
+    stream: Topic.ofSession(state.id),
+    after,
+    events,
+    open: isOpen(state),
+    summary: JSON.stringify(toSummary(state)),
+    // Of what is durable: the journal's own stamps are in it, as in every state that is folded from the log.
+    ...(before !== undefined && SessionSnapshot.isDue(after, events.length)
+      ? { snapshot: SessionSnapshot.take(before) }
+      : undefined)
+  }
+}
 
 const decodeSummary = Schema.decodeUnknownOption(Schema.fromJsonString(SessionSummary))
 

@@ -2,10 +2,11 @@
  * The sessions that are in memory: found by id, started once however many ask for one at the same time, and let go
  * of when they end.
  *
- * A session that crashes more often than its supervisor allows is given up on: those who waited for it are told, and
- * its next use starts it afresh from its journal, with a fresh count of crashes.
+ * A session that crashes more often than its supervisor allows is given up on: its turn ends as failed, those who
+ * waited for it are told, and its next use starts it afresh from its journal, with a fresh count of crashes. When the
+ * supervisor itself went down, and all sessions with it, each of them comes back.
  */
-import { Clock, Deferred, Effect, Exit, type Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, Predicate, Schedule, type Scope } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
@@ -17,7 +18,7 @@ import {
   TooManySessions
 } from "../../services/session/SessionManager.ts"
 import { fold, type SessionState } from "../../services/session/SessionState.ts"
-import type { SupervisorRef } from "../../services/supervision/Supervisor.ts"
+import { type SupervisorRef, SupervisorStopped } from "../../services/supervision/Supervisor.ts"
 import * as LiveSession from "./LiveSession.ts"
 import * as SessionDuties from "./SessionDuties.ts"
 import * as SessionProcess from "./SessionProcess.ts"
@@ -27,8 +28,13 @@ export type Unavailable = SessionNotFound | SessionHasEnded | SessionInterrupted
 
 /** How long a caller waits for a session that is being restarted. */
 const COMEBACK = "5 seconds"
+/** Sessions that are brought back at the same time, while others are being served. */
+const CONCURRENCY = 16
 
-export interface Options extends Omit<SessionProcess.Services, "onDown"> {
+/** Whether a start that failed for this may go well another time. */
+const isPassing = (cause: unknown): boolean => Predicate.isTagged(cause, "StorageUnavailable")
+
+export interface Options extends Omit<SessionProcess.Services, "onDown" | "onGivenUp"> {
   readonly sessions: SupervisorRef
   /** Sessions in memory at the same time. */
   readonly limit: number
@@ -53,7 +59,8 @@ export const make = (options: Options) => {
           down.add(session)
           wakeKeeper?.()
         }
-      }
+      },
+      onGivenUp: (session) => forget(session)
     },
     SessionDuties.make(options)
   )
@@ -65,16 +72,40 @@ export const make = (options: Options) => {
     for (const resume of session.comeback?.splice(0) ?? []) resume()
   }
 
-  /** Forgets a session that its supervisor has given up on; false if it will come back. */
-  const forgetIfLost = (session: LiveSession.LiveSession): Effect.Effect<boolean> =>
+  /** Starts a child as soon as its supervisor is there, should it be about to be started again. */
+  const startChild = (session: LiveSession.LiveSession) =>
+    sessions.startChild(process.spec(session)).pipe(
+      Effect.retry({
+        schedule: Schedule.spaced("25 millis"),
+        while: (error) => error._tag === "SupervisorStopped" && !isClosed
+      }),
+      Effect.timeoutOrElse({
+        duration: COMEBACK,
+        orElse: () => Effect.fail(new SupervisorStopped({ id: sessions.path }))
+      })
+    )
+
+  /** Starts a session again that its supervisor has lost with all its children; it does nothing for any other. */
+  const revive = (session: LiveSession.LiveSession): Effect.Effect<void> =>
     Effect.matchEffect(sessions.getChildSpec(session.id), {
+      onSuccess: () => Effect.void,
       onFailure: () =>
-        Effect.sync(() => {
-          if (session.status !== "down") return false
-          forget(session)
-          return true
-        }),
-      onSuccess: () => Effect.succeed(false)
+        session.status !== "down" || isClosed
+          ? Effect.void
+          : startChild(session).pipe(
+              // Somebody else was faster.
+              Effect.catchTag("ChildExists", () => Effect.void),
+              Effect.catch((error) => {
+                // The next round tries once more, unless its journal cannot be read at all.
+                const isHopeless = error._tag === "ChildStartFailed" && !isPassing(error.cause)
+                return Effect.andThen(
+                  Effect.logWarning(`session ${session.id} could not be started again`, error),
+                  Effect.sync(() => {
+                    if (isHopeless) forget(session)
+                  })
+                )
+              })
+            )
     })
 
   /** Puts a state into memory and starts its fiber. */
@@ -82,7 +113,7 @@ export const make = (options: Options) => {
     state: SessionState
   ): Effect.fn.Return<LiveSession.LiveSession, SessionInterrupted | TooManySessions> {
     const session = LiveSession.make(state)
-    yield* sessions.startChild(process.spec(session)).pipe(
+    yield* startChild(session).pipe(
       Effect.catchTags({
         MaxChildren: ({ limit }) => Effect.fail(new TooManySessions({ limit })),
         ChildStartFailed: (error) => interrupted(state.id, error),
@@ -116,7 +147,7 @@ export const make = (options: Options) => {
     const topic = Topic.ofSession(sessionId)
     const planned = fold(undefined, { topic, sequence: 1, at: yield* Clock.currentTimeMillis, event })
     if (planned === undefined) return yield* Effect.die(new Error(`a session cannot begin with ${event._tag}`))
-    const recorded = yield* journal.append([appendOf(planned, 0, [event])])
+    const recorded = yield* journal.append([appendOf(planned, undefined, [event])])
     yield* bus.publish(recorded)
     const state = recorded.reduce<SessionState | undefined>(fold, undefined)
     return yield* launch(state ?? planned)
@@ -148,24 +179,24 @@ export const make = (options: Options) => {
       )
     })
 
-  /** Waits until a crashed session is up again, or starts it afresh if it was given up on. */
+  /** Waits until a crashed session is up again; fails when it was given up on. */
   const comeback = (session: LiveSession.LiveSession): Effect.Effect<LiveSession.LiveSession, Unavailable> =>
-    Effect.flatMap(forgetIfLost(session), (isLost) => {
-      if (isLost) return reach(session.id)
-      return Effect.callback<void>((resume) => {
-        if (session.status !== "down") {
-          resume(Effect.void)
-          return
-        }
-        session.comeback ??= []
-        session.comeback.push(() => resume(Effect.void))
-      }).pipe(
-        Effect.timeoutOption(COMEBACK),
-        Effect.flatMap(() =>
-          session.status === "running" ? Effect.succeed(session) : Effect.fail(LiveSession.interrupted(session))
-        )
+    revive(session).pipe(
+      Effect.andThen(
+        Effect.callback<void>((resume) => {
+          if (session.status !== "down") {
+            resume(Effect.void)
+            return
+          }
+          session.comeback ??= []
+          session.comeback.push(() => resume(Effect.void))
+        })
+      ),
+      Effect.timeoutOption(COMEBACK),
+      Effect.flatMap(() =>
+        session.status === "running" ? Effect.succeed(session) : Effect.fail(LiveSession.interrupted(session))
       )
-    })
+    )
 
   /** The session, in memory and running. */
   const reach = (id: SessionId): Effect.Effect<LiveSession.LiveSession, Unavailable> =>
@@ -191,7 +222,7 @@ export const make = (options: Options) => {
     }
   })
 
-  /** Lets go of the sessions that were given up on, for ever. */
+  /** Brings back the sessions that went down with their supervisor, for ever. */
   const keep: Effect.Effect<never> = someDown.pipe(
     // A restart takes no time when all is well: what is still down after this is worth a look.
     Effect.andThen(Effect.sleep("100 millis")),
@@ -199,12 +230,11 @@ export const make = (options: Options) => {
       Effect.suspend(() =>
         Effect.forEach(
           Array.from(down),
-          (session) => {
-            if (session.status === "down") return forgetIfLost(session)
-            down.delete(session)
-            return Effect.succeed(false)
-          },
-          { discard: true }
+          (session) =>
+            Effect.map(revive(session), () => {
+              if (session.status !== "down") down.delete(session)
+            }),
+          { concurrency: CONCURRENCY, discard: true }
         )
       )
     ),
@@ -214,7 +244,11 @@ export const make = (options: Options) => {
   /** Makes the map agree with what the supervisor runs. */
   const reconcile = Effect.gen(function* () {
     const children = new Set((yield* sessions.whichChildren).map(({ id }) => id))
-    for (const session of live.values()) if (!children.has(session.id)) forget(session)
+    for (const session of live.values()) {
+      if (children.has(session.id)) continue
+      if (session.status === "down") down.add(session)
+      else forget(session)
+    }
   })
 
   /** Ends every fiber and leaves every session as it is, to be taken up again by the next start. */

@@ -6,6 +6,8 @@ import { Deferred, Duration, Effect, Layer, type Scope } from "effect"
 import type {
   ChildSpec,
   DynamicSupervisorSpec,
+  Nesting,
+  SupervisorChild,
   SupervisorFlags,
   SupervisorSpec
 } from "../../services/supervision/ChildSpec.ts"
@@ -20,7 +22,7 @@ import {
   SupervisorStopped
 } from "../../services/supervision/Supervisor.ts"
 import * as dynamicSupervisor from "./dynamicSupervisor.ts"
-import { checkChild, checkFlags } from "./checkSpec.ts"
+import { checkChild, checkFlags, checkIds } from "./checkSpec.ts"
 import { describe } from "./describe.ts"
 import { shutdown } from "./SupervisedChild.ts"
 import { type Entry, makeCore, type Request, type SupervisorCore } from "./SupervisorCore.ts"
@@ -58,6 +60,8 @@ const staticDescription = (spec: SupervisorSpec, path: string): Description => {
     strategy: spec.strategy ?? "one_for_one",
     autoShutdown: spec.autoShutdown ?? "never"
   }
+  // Made once, so that a nested supervisor is the same over all restarts of this one.
+  const written = spec.children.map((child) => toEntry(child, path))
   return {
     id: spec.id,
     path,
@@ -66,13 +70,15 @@ const staticDescription = (spec: SupervisorSpec, path: string): Description => {
     run: (previous) =>
       Effect.gen(function* () {
         const problem =
-          checkFlags(spec) ?? spec.children.map((child) => checkChild(child, flags.autoShutdown)).find(Boolean)
+          checkFlags(spec) ??
+          written.map((entry) => checkChild(entry.spec, flags.autoShutdown)).find(Boolean) ??
+          checkIds(spec.children)
         if (problem !== undefined) return yield* new ChildStartFailed({ id: spec.id, cause: new Error(problem) })
         const core = yield* makeCore(path, flags.period)
         const first: Iterable<Entry> =
           spec.keepAdded === true && previous !== undefined
             ? Array.from(previous.core.children.values()).filter((child) => child.spec.restart !== "temporary")
-            : spec.children.map((child) => ({ spec: child }))
+            : written
         const { behaviour, ...calls } = staticSupervisor.make(core, flags, Array.from(first))
         yield* core.run(behaviour)
         return { core, calls, since: core.now() }
@@ -114,31 +120,18 @@ const makeSupervisor = (description: Description) => {
   const startEntry = (entry: Entry): ReturnType<SupervisorRef["startChild"]> =>
     Effect.suspend((): ReturnType<SupervisorRef["startChild"]> => {
       if (running === undefined) return stopped()
-      const problem = checkChild(entry.spec, description.autoShutdown)
-      if (problem !== undefined) {
-        return Effect.fail(new ChildStartFailed({ id: entry.spec.id, cause: new Error(problem) }))
-      }
       const { calls, core } = running
-      return core.ask((request: StartRequest) => calls.startChild(entry, request), stopped)
+      return core.ask((request: StartRequest) => {
+        const problem = checkChild(entry.spec, description.autoShutdown)
+        if (problem === undefined) return calls.startChild(entry, request)
+        request.answer(Effect.fail(new ChildStartFailed({ id: entry.spec.id, cause: new Error(problem) })))
+        return undefined
+      }, stopped)
     })
 
-  const startNested = (
-    nested: Description,
-    options: Pick<ChildSpec, "restart" | "shutdown" | "significant"> | undefined
-  ) => {
-    const supervisor = makeSupervisor(nested)
-    return Effect.as(
-      startEntry({
-        spec: {
-          ...options,
-          id: nested.id,
-          type: "supervisor",
-          start: Effect.map(supervisor.start, ({ core }) => body(core))
-        },
-        subtree: supervisor.ref.tree
-      }),
-      supervisor.ref
-    )
+  const startNested = (nested: Description, options: Nesting | undefined) => {
+    const entry = nest(nested, options)
+    return Effect.as(startEntry(entry), entry.supervisor)
   }
 
   const call =
@@ -179,6 +172,16 @@ const makeSupervisor = (description: Description) => {
         const found = children()?.get(child)
         return found === undefined ? notFound(child)() : Effect.succeed(found.spec)
       }),
+    getSupervisor: (child) =>
+      Effect.suspend(() => {
+        const found = children()?.get(child)?.supervisor
+        return found === undefined ? notFound(child)() : Effect.succeed(found)
+      }),
+    crashChild: (child) =>
+      Effect.suspend(() => {
+        const fiber = children()?.get(child)?.fiber
+        return fiber === undefined ? notFound(child)() : Effect.sync(() => fiber.interruptUnsafe())
+      }),
     tree: Effect.suspend(() => describe(description, running)),
     awaitExit: Effect.suspend(() =>
       running === undefined ? Effect.succeed(shutdown) : Deferred.await(running.core.exit)
@@ -200,6 +203,23 @@ const body = (core: SupervisorCore) =>
   Effect.flatMap(Deferred.await(core.exit), (reason) =>
     reason._tag === "Failed" ? Effect.die(new Error(reason.message)) : Effect.succeed(reason)
   )
+
+/** A supervisor as a child of another. */
+const nest = (nested: Description, options: Nesting | undefined): Entry & { readonly supervisor: SupervisorRef } => {
+  const { ref, start } = makeSupervisor(nested)
+  return {
+    spec: { ...options, id: nested.id, type: "supervisor", start: Effect.map(start, ({ core }) => body(core)) },
+    supervisor: ref
+  }
+}
+
+const toEntry = (child: ChildSpec | SupervisorChild, parent: string): Entry => {
+  if (!("_tag" in child)) return { spec: child }
+  const path = `${parent}/${child.id}`
+  const nested = child._tag === "Supervisor" ? staticDescription(child, path) : dynamicDescription(child, path)
+  const { backoff, restart, shutdown, significant } = child
+  return nest(nested, { backoff, restart, shutdown, significant })
+}
 
 const startRoot = (description: Description) => {
   const supervisor = makeSupervisor(description)

@@ -25,24 +25,39 @@ import {
   ToolExecutors,
   Workers
 } from "../../services/supervision/Places.ts"
+import { dynamicSupervisor, supervisor, type SupervisorSpec } from "../../services/supervision/ChildSpec.ts"
 import { Supervisor } from "../../services/supervision/Supervisor.ts"
 
-const place = { children: [], keepAdded: true }
+const keepAdded = true
+
+const tree: SupervisorSpec = {
+  id: "espalier",
+  strategy: "one_for_one",
+  children: [
+    supervisor({ id: "foundation", strategy: "rest_for_one", keepAdded, children: [] }),
+    supervisor({
+      id: "coordinators",
+      strategy: "one_for_one",
+      keepAdded,
+      children: [dynamicSupervisor({ id: "sessions", intensity: 3, period: "5 seconds", intensityPer: "child" })]
+    }),
+    supervisor({
+      id: "workers",
+      strategy: "one_for_one",
+      keepAdded,
+      children: [dynamicSupervisor({ id: "tool executors" }), dynamicSupervisor({ id: "exports" })]
+    })
+  ]
+}
 
 export const make = Effect.gen(function* () {
-  const supervisor = yield* Supervisor
-  const root = yield* supervisor.start({ id: "espalier", strategy: "one_for_one", ...place })
-  const foundation = yield* root.startSupervisor({ id: "foundation", strategy: "rest_for_one", ...place })
-  const coordinators = yield* root.startSupervisor({ id: "coordinators", strategy: "one_for_one", ...place })
-  const sessions = yield* coordinators.startDynamicSupervisor({
-    id: "sessions",
-    intensity: 3,
-    period: "5 seconds",
-    intensityPer: "child"
-  })
-  const workers = yield* root.startSupervisor({ id: "workers", strategy: "one_for_one", ...place })
-  const toolExecutors = yield* workers.startDynamicSupervisor({ id: "tool executors" })
-  const exports = yield* workers.startDynamicSupervisor({ id: "exports" })
+  const root = yield* (yield* Supervisor).start(tree)
+  const foundation = yield* root.getSupervisor("foundation")
+  const coordinators = yield* root.getSupervisor("coordinators")
+  const sessions = yield* coordinators.getSupervisor("sessions")
+  const workers = yield* root.getSupervisor("workers")
+  const toolExecutors = yield* workers.getSupervisor("tool executors")
+  const exports = yield* workers.getSupervisor("exports")
   return Context.empty().pipe(
     Context.add(Root, root),
     Context.add(Foundation, foundation),

@@ -5,18 +5,19 @@
  * fiber is detached: what ties it to the tree is this record, which its supervisor holds until the fiber has ended or
  * has been given up.
  */
-import { Cause, Duration, Effect, Exit, type Fiber, Predicate, type Scope } from "effect"
+import { Cause, Duration, Effect, Exit, type Fiber, Predicate, Random, type Scope } from "effect"
 import type { ChildSpec, Shutdown } from "../../services/supervision/ChildSpec.ts"
+import { pauseBefore, restartsInARow } from "../../services/supervision/planBackoff.ts"
 import type { Member, RestartHistory } from "../../services/supervision/planRestart.ts"
 import type { ExitReason } from "../../services/supervision/SupervisionEvent.ts"
-import type { ChildStartFailed } from "../../services/supervision/Supervisor.ts"
-import type { ChildState, TreeNode } from "../../services/supervision/SupervisionTree.ts"
+import type { ChildStartFailed, SupervisorRef } from "../../services/supervision/Supervisor.ts"
+import type { ChildState } from "../../services/supervision/SupervisionTree.ts"
 
 /** The supervisor's side: told at once, in the fiber in which it happened. */
 export interface Owner {
   readonly now: () => number
-  /** How many children have a fiber. */
-  active: number
+  /** How many children have a fiber: one more, or one less. */
+  readonly count: (change: 1 | -1) => void
   /** The child has initialised. */
   readonly ready: (child: SupervisedChild) => void
   /** The child's fiber has ended, or its shutdown time is over. */
@@ -42,20 +43,31 @@ export class SupervisedChild {
   /** When it was last started. */
   since = 0
   restarts: RestartHistory = none
+  /** Milliseconds that it waited before its last restart. */
+  delay = 0
   /** Wakes whoever waits for its start or its stop to be over. */
   waiter: (() => void) | undefined
   /** The call that asked for its first start, until that is answered. */
   request: { readonly answer: (answer: Effect.Effect<void, ChildStartFailed>) => void } | undefined
   private watchdog: Fiber.Fiber<unknown, unknown> | undefined
+  /** Waits for the next restart. */
+  private pause: Fiber.Fiber<unknown, unknown> | undefined
+  private resume: (() => Effect.Effect<void>) | undefined
+  private inARow = 0
+  private last: ExitReason = normal
+  /** When it had initialised; absent until then. */
+  private upSince: number | undefined
+  private lived = 0
+  private isTardy = false
 
   readonly spec: ChildSpec
-  /** For a nested supervisor: what the tree shows below it. */
-  readonly subtree: Effect.Effect<TreeNode> | undefined
+  /** What it is when it is a supervisor of ours. */
+  readonly supervisor: SupervisorRef | undefined
   private readonly owner: Owner
 
-  constructor(spec: ChildSpec, subtree: Effect.Effect<TreeNode> | undefined, owner: Owner) {
+  constructor(spec: ChildSpec, supervisor: SupervisorRef | undefined, owner: Owner) {
     this.spec = spec
-    this.subtree = subtree
+    this.supervisor = supervisor
     this.owner = owner
   }
 
@@ -64,23 +76,65 @@ export class SupervisedChild {
       id: this.spec.id,
       restart: this.spec.restart ?? "permanent",
       significant: this.spec.significant === true,
-      isAlive: this.fiber !== undefined || this.state === "restarting"
+      // Until its end has been looked at: it may yet be started again.
+      isAlive: this.state !== "stopped"
     }
   }
 
   /** Starts it; returns when it has initialised, has failed to, or has come to its first wait. */
   launch(state: "starting" | "restarting"): Effect.Effect<void> {
     return Effect.suspend(() => {
+      this.cancelPause()
       this.incarnation++
       this.state = state
       this.since = this.owner.now()
-      return this.fork(
+      this.upSince = undefined
+      this.isTardy = false
+      const started = this.fork(
         Effect.flatMap(this.spec.start, (body) => {
           this.initialised()
           return body
         })
       )
+      return this.spec.startTimeout === undefined
+        ? started
+        : Effect.andThen(started, this.limitStart(this.spec.startTimeout))
     })
+  }
+
+  /** Has `resume` called once the pause before its next restart is over: at once, if it has no back-off. */
+  pauseFirst(
+    resume: () => Effect.Effect<void>,
+    later: (resume: () => Effect.Effect<void>) => void
+  ): Effect.Effect<void> {
+    const { backoff } = this.spec
+    if (backoff === undefined) return Effect.suspend(resume)
+    return Effect.flatMap(Random.next, (random) => {
+      this.inARow = restartsInARow(backoff, this.inARow, this.lived)
+      this.delay = pauseBefore(backoff, this.inARow, random)
+      const wait = Effect.andThen(
+        Effect.sleep(this.delay),
+        Effect.sync(() => {
+          this.pause = undefined
+          this.resume = undefined
+          later(resume)
+        })
+      )
+      this.cancelPause()
+      this.resume = resume
+      return Effect.map(Effect.forkDetach(wait, { startImmediately: true }), (pause) => {
+        if (this.resume === resume) this.pause = pause
+      })
+    })
+  }
+
+  /** Ends the pause before its time; returns what was to follow. */
+  cancelPause(): (() => Effect.Effect<void>) | undefined {
+    const { pause, resume } = this
+    this.pause = undefined
+    this.resume = undefined
+    pause?.interruptUnsafe()
+    return resume
   }
 
   /** Runs `last` in its place, for as long as its shutdown time allows, and is then stopped. */
@@ -100,7 +154,7 @@ export class SupervisedChild {
     this.exit = undefined
     return Effect.map(Effect.forkDetach(Effect.scoped(effect), { startImmediately: true }), (fiber) => {
       this.fiber = fiber
-      this.owner.active++
+      this.owner.count(1)
       fiber.addObserver((exit) => this.over(incarnation, exit))
     })
   }
@@ -108,10 +162,41 @@ export class SupervisedChild {
   /** Asks it to stop. When its time is over it is given up; `brutal_kill` leaves it no time. */
   halt(): Effect.Effect<void> {
     return Effect.suspend(() => {
+      this.cancelPause()
       if (this.fiber === undefined || this.state === "stopping") return Effect.void
       this.state = "stopping"
       this.fiber.interruptUnsafe()
       return this.limit()
+    })
+  }
+
+  /** Asks it to stop if it has not initialised in time; then it has failed to. */
+  private limitStart(patience: Duration.Input): Effect.Effect<void> {
+    const { incarnation } = this
+    return this.watch(
+      Effect.andThen(
+        Effect.sleep(Duration.fromInputUnsafe(patience)),
+        Effect.suspend(() => {
+          if (incarnation !== this.incarnation || this.fiber === undefined || !this.isStarting) return Effect.void
+          this.isTardy = true
+          this.watchdog = undefined
+          this.fiber.interruptUnsafe()
+          return this.limit()
+        })
+      ),
+      () => this.isStarting
+    )
+  }
+
+  private get isStarting(): boolean {
+    return this.state === "starting" || this.state === "restarting"
+  }
+
+  /** Forks what acts on it later, unless it is too late for that already. */
+  private watch(effect: Effect.Effect<void>, isWanted: () => boolean): Effect.Effect<void> {
+    return Effect.map(Effect.forkDetach(effect, { startImmediately: true }), (watchdog) => {
+      if (this.fiber === undefined || !isWanted()) watchdog.interruptUnsafe()
+      else this.watchdog = watchdog
     })
   }
 
@@ -128,18 +213,22 @@ export class SupervisedChild {
         this.over(incarnation, undefined)
       })
     )
-    return Effect.map(Effect.forkDetach(giveUp, { startImmediately: true }), (watchdog) => {
-      if (this.fiber === undefined) watchdog.interruptUnsafe()
-      else this.watchdog = watchdog
-    })
+    return this.watch(giveUp, () => true)
   }
 
   /** How its last incarnation ended. */
   get reason(): ExitReason {
-    const exit = this.exit
-    if (exit === undefined) return killed
     // It had no life to end: it was about to be started again.
-    if (this.state === "restarting") return shutdown
+    return this.state === "restarting" ? shutdown : this.last
+  }
+
+  /** How the life before this one ended, for one that has been started again. */
+  get reasonBefore(): ExitReason {
+    return this.last
+  }
+
+  private reasonOf(exit: Exit.Exit<unknown, unknown> | undefined): ExitReason {
+    if (exit === undefined) return killed
     if (Exit.isSuccess(exit)) {
       return this.state === "stopping" || Predicate.isTagged(exit.value, "Shutdown") ? shutdown : normal
     }
@@ -150,19 +239,34 @@ export class SupervisedChild {
 
   /** Never of an earlier incarnation: one that is given up has been interrupted, and so does not get here. */
   private initialised(): void {
-    if (this.state !== "starting" && this.state !== "restarting") return
+    if (!this.isStarting) return
     this.state = "running"
+    this.upSince = this.owner.now()
+    if (this.watchdog !== undefined) {
+      this.watchdog.interruptUnsafe()
+      this.watchdog = undefined
+    }
     this.owner.ready(this)
   }
 
   private over(incarnation: number, exit: Exit.Exit<unknown, unknown> | undefined): void {
     if (incarnation !== this.incarnation || this.fiber === undefined) return
     this.fiber = undefined
-    this.owner.active--
-    this.exit = exit
+    this.owner.count(-1)
+    this.exit = this.isTardy && this.isStarting ? Exit.fail(new StartTimedOut(this.spec)) : exit
+    this.last = this.reasonOf(this.exit)
+    this.lived = this.upSince === undefined ? 0 : this.owner.now() - this.upSince
     if (exit !== undefined && this.watchdog !== undefined) this.watchdog.interruptUnsafe()
     this.watchdog = undefined
     this.owner.ended(this)
+  }
+}
+
+/** Its start took longer than it may. */
+export class StartTimedOut extends Error {
+  constructor({ id, startTimeout = 0 }: ChildSpec) {
+    super(`"${id}" had not started after ${Duration.format(Duration.fromInputUnsafe(startTimeout))}`)
+    this.name = "StartTimedOut"
   }
 }
 

@@ -7,16 +7,16 @@
  */
 import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, type Scope, Tracer } from "effect"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
-import type { ExitReason, SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
-import { SupervisionEvents } from "../../services/supervision/SupervisionEvents.ts"
-import type { TreeNode } from "../../services/supervision/SupervisionTree.ts"
+import type { ExitReason } from "../../services/supervision/SupervisionEvent.ts"
+import type { SupervisorRef } from "../../services/supervision/Supervisor.ts"
 import { Inbox } from "./Inbox.ts"
+import { Lifecycle } from "./Lifecycle.ts"
 import { messageOf, type Owner, SupervisedChild, shutdown } from "./SupervisedChild.ts"
 
-/** A child as it is asked for: its spec, and how to look below it when it is a supervisor. */
+/** A child as it is asked for: its spec, and what it is when it is a supervisor of ours. */
 export interface Entry {
   readonly spec: ChildSpec
-  readonly subtree?: Effect.Effect<TreeNode> | undefined
+  readonly supervisor?: SupervisorRef | undefined
 }
 
 /** One thing for the loop to do. */
@@ -84,36 +84,37 @@ export class SupervisorCore implements Owner {
 
   readonly path: string
   readonly period: number
+  readonly tell: Lifecycle
   private readonly clock: Clock.Clock
-  private readonly sink: ((event: SupervisionEvent) => void) | undefined
 
-  constructor(path: string, period: number, clock: Clock.Clock, sink: ((event: SupervisionEvent) => void) | undefined) {
+  constructor(path: string, period: number, context: Context.Context<never>) {
     this.path = path
     this.period = period
-    this.clock = clock
-    this.sink = sink
+    this.tell = new Lifecycle(path, context)
+    this.clock = Context.get(context, Clock.Clock)
   }
 
   /** Milliseconds of a clock that people cannot set back. */
   readonly now = (): number => Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
 
   pathOf(child: SupervisedChild): string {
-    return `${this.path}/${child.spec.id}`
-  }
-
-  /** Events are made only when somebody listens. */
-  emit(event: () => SupervisionEvent): void {
-    if (this.sink !== undefined) this.sink(event())
+    return this.tell.pathOf(child)
   }
 
   add(entry: Entry): SupervisedChild {
-    const child = new SupervisedChild(entry.spec, entry.subtree, this)
+    const child = new SupervisedChild(entry.spec, entry.supervisor, this)
     this.children.set(entry.spec.id, child)
     if (entry.spec.type === "supervisor") this.supervisors++
     return child
   }
 
+  readonly count = (change: 1 | -1): void => {
+    this.active += change
+    this.tell.metrics.children(change)
+  }
+
   remove(child: SupervisedChild): void {
+    child.cancelPause()
     if (this.children.get(child.spec.id) !== child) return
     this.children.delete(child.spec.id)
     if (child.spec.type === "supervisor") this.supervisors--
@@ -216,8 +217,6 @@ export class SupervisorCore implements Owner {
 const outsideSpans = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.updateContext(effect, (context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context))
 
-/** A core with the clock and the sink of the fiber at hand. */
+/** A core with the clock, the listener and the metrics of the fiber at hand. */
 export const makeCore = (path: string, period: number): Effect.Effect<SupervisorCore> =>
-  Effect.withFiberSucceed(
-    (fiber) => new SupervisorCore(path, period, fiber.getRef(Clock.Clock), fiber.getRef(SupervisionEvents).tell)
-  )
+  Effect.withFiberSucceed((fiber) => new SupervisorCore(path, period, fiber.context))

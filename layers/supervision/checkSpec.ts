@@ -1,5 +1,6 @@
 /** What is wrong with a spec, in a sentence; OTP refuses the same combinations. */
 import { Duration, Option } from "effect"
+import { problemOf } from "../../services/supervision/planBackoff.ts"
 import type { ChildSpec, SupervisorFlags } from "../../services/supervision/ChildSpec.ts"
 
 const isTime = (input: Duration.Input): boolean =>
@@ -32,7 +33,12 @@ export const checkFlags = (
 
 export const checkChild = (spec: ChildSpec, autoShutdown: SupervisorFlags["autoShutdown"]): string | undefined => {
   if (spec.id === "") return "a child needs an id"
-  const { shutdown } = spec
+  const { backoff, shutdown, startTimeout } = spec
+  if (startTimeout !== undefined && !isPeriod(startTimeout)) {
+    return `the startTimeout of "${spec.id}" is a finite time above 0`
+  }
+  const problem = backoff === undefined ? undefined : problemOf(backoff)
+  if (problem !== undefined) return `the backoff of "${spec.id}" ${problem}`
   if (shutdown !== undefined && shutdown !== "brutal_kill" && shutdown !== "infinity" && !isTime(shutdown)) {
     return `the shutdown of "${spec.id}" is a time of 0 or more, "brutal_kill" or "infinity"`
   }
@@ -42,6 +48,15 @@ export const checkChild = (spec: ChildSpec, autoShutdown: SupervisorFlags["autoS
   }
   if ((autoShutdown ?? "never") === "never") {
     return `"${spec.id}" cannot be significant: its supervisor's autoShutdown is "never"`
+  }
+  return undefined
+}
+
+export const checkIds = (children: ReadonlyArray<Pick<ChildSpec, "id">>): string | undefined => {
+  const seen = new Set<string>()
+  for (const { id } of children) {
+    if (seen.has(id)) return `two children have the id "${id}"; ids are unique below a supervisor`
+    seen.add(id)
   }
   return undefined
 }

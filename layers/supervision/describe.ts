@@ -20,8 +20,8 @@ const describeChild = (core: SupervisorCore, child: SupervisedChild): Effect.Eff
       restarts: recentRestarts(child.restarts, now, core.period).length,
       age: child.fiber === undefined ? 0 : Math.max(0, Math.round(now - child.since))
     }
-    if (child.subtree !== undefined) {
-      const { children, strategy, total } = yield* child.subtree
+    if (child.supervisor !== undefined) {
+      const { children, strategy, total } = yield* child.supervisor.tree
       return { ...own, ...(strategy === undefined ? {} : { strategy }), children, total }
     }
     const mailbox = spec.mailbox === undefined || child.fiber === undefined ? {} : { mailbox: yield* spec.mailbox }

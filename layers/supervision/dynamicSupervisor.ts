@@ -50,10 +50,10 @@ export const make = (core: SupervisorCore, flags: Flags) => {
   core.ready = (child) => {
     const { request } = child
     if (request === undefined) {
-      core.emit(() => ({ _tag: "ChildRestarted", path: core.pathOf(child), attempt: child.restarts.length, delay: 0 }))
+      core.tell.restarted(child)
     } else {
       child.request = undefined
-      core.emit(() => ({ _tag: "ChildStarted", path: core.pathOf(child) }))
+      core.tell.started(child, "call")
       request.answer(Effect.void)
     }
   }
@@ -65,6 +65,7 @@ export const make = (core: SupervisorCore, flags: Flags) => {
       case "starting":
         return notStarted(child)
       case "restarting":
+        core.tell.startFailed()
         return later(child, () => Effect.andThen(reports.startFailed(core.pathOf(child), child), restart(child)))
       default:
         later(child, () => exited(child))
@@ -72,6 +73,7 @@ export const make = (core: SupervisorCore, flags: Flags) => {
   }
 
   const notStarted = (child: SupervisedChild) => {
+    core.tell.startFailed()
     core.remove(child)
     child.state = "stopped"
     child.request?.answer(Effect.fail(new ChildStartFailed({ id: child.spec.id, cause: reports.startCause(child) })))
@@ -85,7 +87,7 @@ export const make = (core: SupervisorCore, flags: Flags) => {
     } else {
       const { reason } = child
       core.remove(child)
-      core.emit(() => ({ _tag: "ChildTerminated", path: core.pathOf(child), reason }))
+      core.tell.terminated(child)
       const report = reports.stopped(core.pathOf(child), child, reason)
       if (report !== undefined) inbox.push({ run: () => report })
       child.state = "stopped"
@@ -97,7 +99,7 @@ export const make = (core: SupervisorCore, flags: Flags) => {
 
   const exited = (child: SupervisedChild): Effect.Effect<void> => {
     const { reason } = child
-    core.emit(() => ({ _tag: "ChildExited", path: core.pathOf(child), reason }))
+    core.tell.exited(child)
     const rest = wantsRestart(child.spec.restart ?? "permanent", reason)
       ? restart(child)
       : Effect.sync(() => {
@@ -116,7 +118,9 @@ export const make = (core: SupervisorCore, flags: Flags) => {
       if (plan._tag === "Restart") {
         if (!isPerChild) shared = plan.history
         child.restarts = isPerChild ? plan.history : [...recentRestarts(child.restarts, now, flags.period), now]
-        return child.launch("restarting")
+        child.state = "restarting"
+        const launch = () => child.launch("restarting")
+        return child.pauseFirst(launch, (resume) => later(child, resume))
       }
       const restarts = plan._tag === "GiveUp" ? plan.restarts : 0
       return isPerChild ? giveUpChild(child, restarts) : giveUp(child, restarts)
@@ -125,15 +129,15 @@ export const make = (core: SupervisorCore, flags: Flags) => {
   const giveUp = (child: SupervisedChild, restarts: number): Effect.Effect<void> => {
     core.remove(child)
     child.state = "stopped"
-    core.emit(() => ({ _tag: "SupervisorGaveUp", path: core.path, restarts }))
+    core.tell.gaveUp("supervisor", child, restarts)
     return Effect.andThen(reports.gaveUp(core.path, restarts, child), core.end(behaviour))
   }
 
   const giveUpChild = (child: SupervisedChild, restarts: number): Effect.Effect<void> => {
     const path = core.pathOf(child)
     const { onGiveUp } = child.spec
-    const { reason } = child
-    core.emit(() => ({ _tag: "SupervisorGaveUp", path, restarts }))
+    const reason = child.reasonBefore
+    core.tell.gaveUp("child", child, restarts)
     if (onGiveUp === undefined) {
       core.remove(child)
       child.state = "stopped"

@@ -67,9 +67,8 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
       yield* child.halt()
       while (child.fiber !== undefined) yield* changed(child)
       if (wasAlive) {
-        const { reason } = child
-        core.emit(() => ({ _tag: "ChildTerminated", path: core.pathOf(child), reason }))
-        const report = reports.stopped(core.pathOf(child), child, reason)
+        core.tell.terminated(child)
+        const report = reports.stopped(core.pathOf(child), child, child.reason)
         if (report !== undefined) yield* report
       } else if (child.state === "running") {
         // It ended by itself while the supervisor was busy, and nobody has looked at it yet.
@@ -80,7 +79,7 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
 
   const ownEnd = (child: SupervisedChild): Effect.Effect<void> => {
     const { reason } = child
-    core.emit(() => ({ _tag: "ChildExited", path: core.pathOf(child), reason }))
+    core.tell.exited(child)
     return reason._tag === "Failed" ? reports.crashed(core.pathOf(child), child) : Effect.void
   }
 
@@ -105,39 +104,52 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
   const obey = (child: SupervisedChild, plan: Plan): Effect.Effect<void> => {
     if (plan._tag === "Restart") {
       history = plan.history
-      return restart(plan)
+      return restart(child, plan)
     }
     if (plan._tag === "Leave") {
       if (plan.forget) core.remove(child)
       return plan.shutDown ? core.end(behaviour) : Effect.void
     }
     child.state = "stopped"
-    core.emit(() => ({ _tag: "SupervisorGaveUp", path: core.path, restarts: plan.restarts }))
+    const { restarts } = plan
+    core.tell.gaveUp("supervisor", child, restarts)
     return Effect.andThen(reports.gaveUp(core.path, plan.restarts, child), core.end(behaviour))
   }
 
-  const restart = (plan: Extract<Plan, { readonly _tag: "Restart" }>) =>
+  const restart = (crashed: SupervisedChild, plan: Extract<Plan, { readonly _tag: "Restart" }>) =>
     Effect.gen(function* () {
       for (const id of plan.stop) {
         const child = children.get(id)
         if (child === undefined) continue
         yield* stop(child)
+        child.delay = 0
         if (child.spec.restart === "temporary") core.remove(child)
       }
-      for (const id of plan.start) {
-        const child = children.get(id)
-        if (child === undefined) continue
+      crashed.state = "restarting"
+      const { incarnation } = crashed
+      const again = () =>
+        startAgain(
+          plan.start.flatMap((id) => {
+            const child = children.get(id)
+            if (child === undefined || child.fiber !== undefined) return []
+            // It may have been stopped while it was waiting, or started by a crash of another.
+            const isDue = child !== crashed || (child.incarnation === incarnation && child.state === "restarting")
+            return isDue ? [child] : []
+          })
+        )
+      yield* crashed.pauseFirst(again, (run) => inbox.push({ run }))
+    })
+
+  const startAgain = (due: ReadonlyArray<SupervisedChild>): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      for (const child of due) {
         const now = core.now()
         child.restarts = [...recentRestarts(child.restarts, now, flags.period), now]
         if (yield* launch(child, "restarting")) {
-          core.emit(() => ({
-            _tag: "ChildRestarted",
-            path: core.pathOf(child),
-            attempt: child.restarts.length,
-            delay: 0
-          }))
+          core.tell.restarted(child)
           continue
         }
+        core.tell.startFailed()
         yield* reports.startFailed(core.pathOf(child), child)
         // What was asked meanwhile comes first: perhaps to stop this very child.
         child.state = "restarting"
@@ -146,26 +158,23 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
       }
     })
 
-  const begin = (entry: Entry, request?: Request<void, never>) =>
+  const begin = (entry: Entry, reason: "spec" | "call", request?: Request<void, never>) =>
     Effect.gen(function* () {
       const child = core.add(entry)
       if (request !== undefined) request.child = child
       if (yield* launch(child, "starting")) {
-        core.emit(() => ({ _tag: "ChildStarted", path: core.pathOf(child) }))
+        core.tell.started(child, reason)
         return Exit.void
       }
       core.remove(child)
+      core.tell.startFailed()
       return Exit.fail(new ChildStartFailed({ id: entry.spec.id, cause: reports.startCause(child) }))
     })
 
   const behaviour: Behaviour = {
     initialise: Effect.gen(function* () {
       for (const entry of first) {
-        if (children.has(entry.spec.id)) {
-          const cause = new ChildExists({ id: entry.spec.id, isRunning: true })
-          return Exit.fail(new ChildStartFailed({ id: entry.spec.id, cause }))
-        }
-        const exit = yield* begin(entry)
+        const exit = yield* begin(entry, "spec")
         if (Exit.isFailure(exit)) return exit
       }
       return Exit.void
@@ -180,10 +189,11 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
     startChild: (entry: Entry, request: Request<void, ChildStartFailed | ChildExists>) => {
       const present = children.get(entry.spec.id)
       if (present !== undefined) {
-        request.answer(Effect.fail(new ChildExists({ id: entry.spec.id, isRunning: present.fiber !== undefined })))
+        // One that has ended counts as running until its end has been looked at: what was asked before comes first.
+        request.answer(Effect.fail(new ChildExists({ id: entry.spec.id, isRunning: present.state === "running" })))
         return undefined
       }
-      return Effect.map(begin(entry, request), (exit) => request.answer(exit))
+      return Effect.map(begin(entry, "call", request), (exit) => request.answer(exit))
     },
     terminateChild: (id: string, request: Request<void, ChildNotFound>) => {
       const child = children.get(id)
@@ -191,9 +201,12 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
         request.answer(Effect.fail(new ChildNotFound({ id })))
         return undefined
       }
-      return Effect.map(stop(child), () => {
+      // Those that were stopped because of its crash have waited for its restart, and come back without it.
+      const others = child.cancelPause()
+      return Effect.andThen(stop(child), () => {
         if (child.spec.restart === "temporary") core.remove(child)
         request.answer(Effect.void)
+        return others?.() ?? Effect.void
       })
     },
     restartChild: (id: string, request: Request<void, ChildNotFound | ChildRunning | ChildStartFailed>) => {
@@ -205,10 +218,11 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
       request.child = child
       return Effect.map(launch(child, "starting"), (isRunning) => {
         if (isRunning) {
-          core.emit(() => ({ _tag: "ChildStarted", path: core.pathOf(child) }))
+          core.tell.started(child, "call")
           return request.answer(Effect.void)
         }
         child.state = "stopped"
+        core.tell.startFailed()
         request.answer(Effect.fail(new ChildStartFailed({ id, cause: reports.startCause(child) })))
       })
     },

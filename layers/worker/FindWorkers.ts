@@ -1,8 +1,8 @@
 /**
  * Looks workers up: the live ones in memory, the ended ones in the journal.
  *
- * Queued and running workers are all in memory, so asking for these reads nothing. A filter on anything else goes
- * through the newest heads, page by page, and stops at a bound: see `docs/pool.md` for what that costs.
+ * Queued and running workers are all in memory, so asking for these reads nothing. The rest is found by the session
+ * that a head belongs to and the status that it is labelled with, so a listing costs what it shows, whatever is stored.
  */
 import { Effect, Option } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
@@ -12,9 +12,6 @@ import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import { type ListWorkers, WorkerNotFound } from "../../services/worker/WorkerPool.ts"
 import { type PoolState, view } from "./PoolState.ts"
 import { decodeSummary, page, prefix, readWorker } from "./RecoverWorkers.ts"
-
-/** Heads that one filtered listing looks at, counted from where it begins. */
-export const maxScanned = 10_000
 
 export const make = (state: PoolState, journal: Journal["Service"]) => {
   const get = Effect.fnUntraced(function* (workerId: WorkerId) {
@@ -38,24 +35,16 @@ export const make = (state: PoolState, journal: Journal["Service"]) => {
     })
 
   const listStored = Effect.fnUntraced(function* ({ before, limit, sessionId, status }: ListWorkers) {
-    const isFiltered = sessionId !== undefined || status !== undefined
-    const size = isFiltered ? page : limit
     const found: Array<WorkerSummary> = []
     let cursor = before === undefined ? undefined : Topic.ofWorker(before)
-    for (let scanned = 0; scanned < maxScanned && found.length < limit; scanned += size) {
-      const heads = yield* journal.heads({ prefix, before: cursor, limit: size })
+    while (found.length < limit) {
+      const size = Math.min(limit - found.length, page)
+      const heads = yield* journal.heads({ prefix, owner: sessionId, label: status, before: cursor, limit: size })
       for (const head of heads) {
-        // Summaries are our own JSON: one that does not hold the text cannot match, and need not be decoded.
-        if (sessionId !== undefined && !head.summary.includes(sessionId)) continue
-        if (status !== undefined && !head.summary.includes(status)) continue
         const stored = Option.getOrUndefined(decodeSummary(head.summary))
         if (stored === undefined) continue
         const entry = state.live.get(stored.id)
-        const summary = entry === undefined ? stored : summarize(view(entry))
-        if (sessionId !== undefined && summary.sessionId !== sessionId) continue
-        if (status !== undefined && summary.status !== status) continue
-        found.push(summary)
-        if (found.length === limit) break
+        found.push(entry === undefined ? stored : summarize(view(entry)))
       }
       if (heads.length < size) break
       cursor = heads.at(-1)?.stream

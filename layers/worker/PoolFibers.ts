@@ -17,25 +17,29 @@ const startAgainAfter = 250
  * life, so a dispatcher killed at any instant has lost none and started none twice.
  */
 export const dispatcher = (state: PoolState, executors: SupervisorRef, childOf: (entry: Entry) => ChildSpec) =>
-  Effect.forever(
-    Effect.gen(function* () {
-      yield* state.toStart.await
-      state.toStart.closeUnsafe()
-      let isRefused = false
-      // One that is granted while this goes on is for the next round: none that fails to start is tried without a pause.
-      for (const entry of Array.from(state.granted)) {
-        if (!state.granted.has(entry)) continue
-        yield* executors.startChild(childOf(entry)).pipe(
-          Effect.catch((error) => {
-            isRefused = true
-            return Effect.logWarning(`worker ${entry.id} cannot be started now; trying again`, error)
-          })
-        )
-      }
-      if (!isRefused) return
-      yield* Effect.sleep(startAgainAfter)
-      state.toStart.openUnsafe()
-    })
+  Effect.andThen(
+    // The dispatcher before this one may have been killed between taking notice and handing over.
+    Effect.sync(() => state.toStart.openUnsafe()),
+    Effect.forever(
+      Effect.gen(function* () {
+        yield* state.toStart.await
+        state.toStart.closeUnsafe()
+        let isRefused = false
+        // One that is granted while this goes on is for the next round: none that fails to start is tried without a pause.
+        for (const entry of Array.from(state.granted)) {
+          if (!state.granted.has(entry)) continue
+          yield* executors.startChild(childOf(entry)).pipe(
+            Effect.catch((error) => {
+              isRefused = true
+              return Effect.logWarning(`worker ${entry.id} cannot be started now; trying again`, error)
+            })
+          )
+        }
+        if (!isRefused) return
+        yield* Effect.sleep(startAgainAfter)
+        state.toStart.openUnsafe()
+      })
+    )
   )
 
 /** Acts whenever the next of something is due. What is due first stays first, so one timer is enough for all. */

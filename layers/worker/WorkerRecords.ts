@@ -25,15 +25,26 @@ export const appendOf = (
   events: Events,
   now: number
 ): { readonly append: Append; readonly worker: Worker } => {
+  if (worker !== undefined && isEnded(worker)) throw new Error(`${stream} has had its last event`)
   const after = worker?.sequence ?? 0
   let next = worker
   events.forEach((event, index) => {
     next = fold(next, { topic: stream, sequence: after + 1 + index, at: now, event })
   })
   if (next === undefined) throw new Error(`the first event of ${stream} must be WorkerQueued`)
+  const hasEnded = isEnded(next)
   return {
     worker: next,
-    append: { stream, after, events, open: !isEnded(next), summary: JSON.stringify(summarize(next)) }
+    append: {
+      stream,
+      after,
+      events,
+      open: !hasEnded,
+      summary: JSON.stringify(summarize(next)),
+      owner: next.sessionId,
+      // Listings by status find ended workers by it; those that have not ended are all in memory.
+      ...(hasEnded ? { label: next.status } : undefined)
+    }
   }
 }
 

@@ -96,6 +96,12 @@ export const errorCodes = {
     meaning: "The turn that was waited for failed; its own code tells why"
   },
   TurnCancelled: { code: "turn_cancelled", exit: 88, http: 409, meaning: "The turn that was waited for was cancelled" },
+  RuntimeGaveUp: {
+    code: "runtime_gave_up",
+    exit: 89,
+    http: 503,
+    meaning: "A part crashed so often that the root supervisor gave up: the server has stopped, start it again"
+  },
   StorageFull: { code: "storage_full", exit: 90, http: 507, meaning: "The disk that holds the data is full" },
   StorageUnavailable: { code: "storage_unavailable", exit: 91, http: 503, meaning: "The data store cannot be used" },
   StorageCorrupt: {
@@ -115,7 +121,14 @@ export const errorCodes = {
     exit: 94,
     http: 500,
     meaning: "Another process holds the data directory"
-  }
+  },
+  ChaosRefused: {
+    code: "chaos_refused",
+    exit: 97,
+    http: 403,
+    meaning: "The server was not started with ESPALIER_CHAOS=1, and crashes nothing on purpose"
+  },
+  ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 
 export type ErrorTag = keyof typeof errorCodes

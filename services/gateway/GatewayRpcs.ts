@@ -26,7 +26,9 @@ import {
   SessionNotFound,
   TooManySessions
 } from "../session/SessionManager.ts"
+import { ChaosRefused } from "../supervision/Chaos.ts"
 import { TreeNode } from "../supervision/SupervisionTree.ts"
+import { ChildNotFound } from "../supervision/Supervisor.ts"
 import { ToolFailure } from "../tools/Tool.ts"
 import { ToolDescription, ToolNotFound } from "../tools/Tools.ts"
 import { Worker, WorkerStatus, WorkerSummary } from "../worker/Worker.ts"
@@ -154,6 +156,13 @@ export class GatewayRpcs extends RpcGroup.make(
   }),
   Rpc.make("PoolStatus", { success: PoolStatus, error: Schema.Union([...common]) }),
   Rpc.make("SupervisionTree", { success: TreeNode, error: Schema.Union([...common]) }),
+  /** The tree at once, then again whenever it has changed, at most five times a second. Ends only with its caller. */
+  Rpc.make("WatchTree", { success: TreeNode, error: Schema.Union([...common]), stream: true }),
+  /** Crashes a part of the tree, where the server was started for that. */
+  Rpc.make("KillChild", {
+    payload: { path: Schema.String.check(Schema.isMaxLength(1_000)) },
+    error: Schema.Union([...common, ChaosRefused, ChildNotFound])
+  }),
   Rpc.make("FindAgents", {
     payload: {
       session: Schema.optionalKey(SessionId),

@@ -3,6 +3,7 @@
  * (Erlang/OTP, stdlib, supervisor(3): "child specification", "supervisor flags").
  */
 import type { Duration, Effect, Scope } from "effect"
+import type { Backoff } from "./planBackoff.ts"
 import type { ExitReason } from "./SupervisionEvent.ts"
 
 /** `permanent`: always restarted. `transient`: only after a failure. `temporary`: never, and forgotten when it ends. */
@@ -30,6 +31,10 @@ export interface ChildSpec {
   readonly start: Effect.Effect<Body, unknown, Scope.Scope>
   /** Default `permanent`. */
   readonly restart?: RestartType | undefined
+  /** Beyond OTP: how long `start` may take; longer is a failed start. Default: as long as it likes. */
+  readonly startTimeout?: Duration.Input | undefined
+  /** Beyond OTP: pauses before restarts that come one after the other. Default: none. */
+  readonly backoff?: Backoff | undefined
   /** Default 5 seconds for a worker, `infinity` for a supervisor. */
   readonly shutdown?: Shutdown | undefined
   /** Default `worker`. */
@@ -59,8 +64,8 @@ export interface SupervisorFlags {
 
 export interface SupervisorSpec extends SupervisorFlags {
   readonly id: string
-  /** Started in order, stopped in reverse. */
-  readonly children: ReadonlyArray<ChildSpec>
+  /** Started in order, stopped in reverse. Supervisors among them are written with `supervisor` and `dynamicSupervisor`. */
+  readonly children: ReadonlyArray<ChildSpec | SupervisorChild>
   /**
    * For a nested supervisor: children added at run time come back when it is itself started again. OTP forgets them,
    * which is the default.
@@ -79,3 +84,20 @@ export interface DynamicSupervisorSpec extends Omit<SupervisorFlags, "strategy" 
   /** Default: unlimited. */
   readonly maxChildren?: number | undefined
 }
+
+/** What a supervisor is told of a child that is itself a supervisor. */
+export type Nesting = Pick<ChildSpec, "restart" | "shutdown" | "significant" | "backoff">
+
+/** A supervisor as a child, written where it stands. */
+export type SupervisorChild =
+  | ({ readonly _tag: "Supervisor" } & SupervisorSpec & Nesting)
+  | ({ readonly _tag: "DynamicSupervisor" } & DynamicSupervisorSpec & Nesting)
+
+/** A supervisor among the children of another: so a whole tree is one value. */
+export const supervisor = (spec: SupervisorSpec & Nesting): SupervisorChild => ({ _tag: "Supervisor", ...spec })
+
+/** The same for a supervisor of children that come and go. */
+export const dynamicSupervisor = (spec: DynamicSupervisorSpec & Nesting): SupervisorChild => ({
+  _tag: "DynamicSupervisor",
+  ...spec
+})

@@ -15,18 +15,24 @@ export const ExitReason = Schema.TaggedUnion({
 export type ExitReason = typeof ExitReason.Type
 
 const child = { path: Schema.String }
+
+/** Every event has its reason, so that a wanted stop is never mistaken for a crash. */
 export const SupervisionEvent = Schema.TaggedUnion({
-  ChildStarted: child,
+  /** `spec`: it is named by its supervisor's spec. `call`: somebody asked for it. */
+  ChildStarted: { ...child, reason: Schema.Literals(["spec", "call"]) },
   /** It ended by itself. */
   ChildExited: { ...child, reason: ExitReason },
-  /** `attempt` counts the restarts in the current window. `delay` in milliseconds. */
-  ChildRestarted: { ...child, attempt: Schema.Int, delay: Schema.Int },
+  /**
+   * `attempt` counts the restarts in the current window. `delay` is the pause before it, in milliseconds. `reason` is
+   * how its last life ended: `Shutdown` for one that was stopped because another had crashed.
+   */
+  ChildRestarted: { ...child, attempt: Schema.Int, delay: Schema.Int, reason: ExitReason },
   /** Its supervisor stopped it: `Shutdown`, unless it had to be given up (`Killed`) or broke on its way out (`Failed`). */
   ChildTerminated: { ...child, reason: ExitReason },
   /**
    * More restarts than its intensity allows: the supervisor at `path` stops its children and itself. Where restarts
-   * are counted per child, `path` is that child, and it alone stays down.
+   * are counted per child, `path` is that child, and it alone stays down. `reason` is the end that was one too many.
    */
-  SupervisorGaveUp: { ...child, restarts: Schema.Int }
+  SupervisorGaveUp: { ...child, restarts: Schema.Int, reason: ExitReason }
 })
 export type SupervisionEvent = typeof SupervisionEvent.Type

@@ -87,6 +87,13 @@ export interface SupervisorRef {
   readonly whichChildren: Effect.Effect<ReadonlyArray<ChildInfo>>
   readonly countChildren: Effect.Effect<ChildrenCount>
   readonly getChildSpec: (id: string) => Effect.Effect<ChildSpec, ChildNotFound>
+  /** The nested supervisor of that id; the reference stays good over its restarts. */
+  readonly getSupervisor: (id: string) => Effect.Effect<SupervisorRef, ChildNotFound>
+  /**
+   * Interrupts a running child behind its supervisor's back, which to the supervisor is a crash like any other (OTP:
+   * `exit(Pid, kill)`, but finalizers run). For tests of what stands on it. Returns before the child has ended.
+   */
+  readonly crashChild: (id: string) => Effect.Effect<void, ChildNotFound>
   /** This supervisor and all below it, as they are now. */
   readonly tree: Effect.Effect<TreeNode>
   /** Returns when the supervisor has stopped, with the reason it gave toward its parent. */

@@ -3,8 +3,8 @@
 /** The same text without credentials: those in URLs, and values of query parameters. */
 export const redact = (text: string): string =>
   text
-    .replaceAll(/([A-Za-z][A-Za-z0-9+.-]*:\/\/)[^/\s'"]*@/g, "$1***@")
-    .replaceAll(/([?&][^=\s&'"]+=)[^&\s'"]+/g, "$1***")
+    .replaceAll(/([A-Za-z][A-Za-z0-9+.-]{0,20}:\/\/)[^/\s'"]*@/g, "$1***@")
+    .replaceAll(/([?&][^=\s&'"]{1,100}=)[^&\s'"]+/g, "$1***")
 
 const maxLine = 400
 

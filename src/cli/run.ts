@@ -12,10 +12,10 @@ import { serve } from "./serve.ts"
 import { session } from "./session.ts"
 import * as Signals from "./Signals.ts"
 import { tool } from "./tool.ts"
-import { tree } from "./tree.ts"
+import { kill, tree } from "./tree.ts"
 import { worker } from "./worker.ts"
 
-const espalier = root.pipe(Command.withSubcommands([serve, session, tool, worker, events, pool, tree, agents]))
+const espalier = root.pipe(Command.withSubcommands([serve, session, tool, worker, events, pool, tree, kill, agents]))
 
 /** Help is printed when it is asked for; for a mistake one sentence is enough. */
 const presenter: CliOutput.Presenter = {

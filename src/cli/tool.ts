@@ -1,10 +1,11 @@
-import { Effect, Option, Schema, Stream } from "effect"
+import { Cause, Effect, Exit, Option, Schema, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Topic from "../../services/events/Topic.ts"
+import { ServerUnreachable } from "../../services/gateway/ServerUnreachable.ts"
 import { InvalidInput } from "../../services/InvalidInput.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
 import { ToolFailure } from "../../services/tools/Tool.ts"
-import { ToolDescription } from "../../services/tools/Tools.ts"
+import { ToolDescription, ToolNotFound } from "../../services/tools/Tools.ts"
 import { Worker } from "../../services/worker/Worker.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type * as Client from "../client.ts"
@@ -136,6 +137,23 @@ const runIn = Effect.fnUntraced(function* (espalier: Client.Operation, call: Cal
       )
 })
 
+/** A session of its own for one run; none for a tool that is not there. */
+const startFor = Effect.fnUntraced(function* (espalier: Client.Operation, tool: string) {
+  const available = (yield* espalier.ListTools()).map(({ name }) => name)
+  if (!available.includes(tool)) return yield* new ToolNotFound({ name: tool, available })
+  return (yield* espalier.StartSession({ title: `tool run ${tool}` })).id
+})
+
+/** The server has gone: what was started goes on when it is back, so it must not be stopped then. */
+const isCutOff = <A, E>(exit: Exit.Exit<A, E>): boolean =>
+  Exit.isFailure(exit) &&
+  Option.exists(Cause.findErrorOption(exit.cause), (error) => error instanceof ServerUnreachable)
+
+const stop = (espalier: Client.Operation, sessionId: SessionId) =>
+  espalier
+    .StopSession({ sessionId, reason: "its tool run is over" })
+    .pipe(Effect.ignore, Effect.timeoutOption("5 seconds"))
+
 const run = Command.make(
   "run",
   {
@@ -155,12 +173,9 @@ const run = Command.make(
       withClient((espalier) =>
         Option.isSome(session)
           ? runIn(espalier, { sessionId: session.value, tool, args }, Effect.void)
-          : Effect.flatMap(espalier.StartSession({ title: `tool run ${tool}` }), ({ id }) =>
-              Effect.ensuring(
-                runIn(espalier, { sessionId: id, tool, args }, settled(espalier, id)),
-                espalier
-                  .StopSession({ sessionId: id, reason: "its tool run is over" })
-                  .pipe(Effect.ignore, Effect.timeoutOption("5 seconds"))
+          : Effect.flatMap(startFor(espalier, tool), (sessionId) =>
+              runIn(espalier, { sessionId, tool, args }, settled(espalier, sessionId)).pipe(
+                Effect.onExit((exit) => (isCutOff(exit) ? Effect.void : stop(espalier, sessionId)))
               )
             )
       )

@@ -1,59 +1,75 @@
-import { Effect } from "effect"
-import { Command } from "effect/cli"
+import { Clock, Console, Effect, Schema, Stream } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
 import { TreeNode } from "../../services/supervision/SupervisionTree.ts"
+import type * as Client from "../client.ts"
+import * as LiveText from "./LiveText.ts"
 import * as Output from "./Output.ts"
-import { withClient } from "./Root.ts"
+import { root, withClient } from "./Root.ts"
 import * as Terminal from "./Terminal.ts"
+import { aged, render } from "./TreeView.ts"
 
-interface Line {
-  readonly branch: string
-  readonly node: TreeNode | undefined
-  /** Children that are not shown, for a line without a node. */
-  readonly hidden: number
-}
+/** A snapshot after the other: one line of JSON each, or the whole tree with an empty line after it. */
+const follow = Effect.fnUntraced(function* (espalier: Client.Operation) {
+  const { json } = yield* root
+  const encode = Schema.encodeEffect(Schema.toCodecJson(TreeNode))
+  const show = (node: TreeNode) =>
+    json
+      ? Effect.flatMap(Effect.orDie(encode(node)), (encoded) => Console.log(JSON.stringify(encoded)))
+      : Console.log(`${render(node)}\n`)
+  yield* Stream.runForEach(espalier.WatchTree(), show)
+})
 
-const lines = (node: TreeNode, branch: string, indent: string): ReadonlyArray<Line> => {
-  const hidden = node.total - node.children.length
-  return [
-    { branch, node, hidden: 0 },
-    ...node.children.flatMap((child, at) => {
-      const isLast = at === node.children.length - 1 && hidden <= 0
-      return lines(child, `${indent}${isLast ? "└─ " : "├─ "}`, `${indent}${isLast ? "   " : "│  "}`)
-    }),
-    ...(hidden > 0 ? [{ branch: `${indent}└─ `, node: undefined, hidden }] : [])
-  ]
-}
-
-const stateOf = (node: TreeNode): string => {
-  const text = node.state.padEnd(10)
-  return node.state === "running"
-    ? Terminal.green(text)
-    : node.state === "stopped"
-      ? Terminal.red(text)
-      : Terminal.yellow(text)
-}
-
-const render = (root: TreeNode): string => {
-  const all = lines(root, "", "")
-  const width = Math.max(...all.map(({ branch, node }) => branch.length + Terminal.columns(node?.id ?? "")))
-  return all
-    .map(({ branch, hidden, node }) => {
-      if (node === undefined) return `${branch}${Terminal.dim(`and ${hidden} more`)}`
-      const id = Terminal.plain(node.id)
-      const room = " ".repeat(width - branch.length - Terminal.columns(id))
-      const notes = [
-        (node.strategy ?? node.restart).padEnd(12),
-        stateOf(node),
-        Terminal.duration(node.age).padStart(11),
-        node.restarts > 0 ? Terminal.yellow(`${node.restarts} restarts`) : "",
-        node.mailbox === undefined ? "" : `${node.mailbox} waiting`
-      ]
-      const shown = node.type === "supervisor" ? Terminal.bold(id) : id
-      return `${Terminal.dim(branch)}${shown}${room}  ${notes.filter((note) => note !== "").join("  ")}`.trimEnd()
+/** The newest snapshot in place, its ages going on in between. */
+const redraw = Effect.fnUntraced(function* (espalier: Client.Operation) {
+  const draw = yield* LiveText.make
+  let newest: { readonly node: TreeNode; readonly at: number } | undefined
+  const show = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    newest === undefined ? Effect.void : draw(render(aged(newest.node, Math.max(0, now - newest.at))))
+  )
+  const take = (node: TreeNode) =>
+    Effect.flatMap(Clock.currentTimeMillis, (at) => {
+      newest = { node, at }
+      return show
     })
-    .join("\n")
-}
+  yield* Effect.raceFirst(
+    Stream.runForEach(espalier.WatchTree(), take),
+    Effect.forever(Effect.andThen(Effect.sleep("1 second"), show))
+  )
+}, Effect.scoped)
 
-export const tree = Command.make("tree", {}, () =>
-  withClient((espalier) => Effect.flatMap(espalier.SupervisionTree(), (node) => Output.print(TreeNode, node, render)))
-).pipe(Command.withDescription("The supervision tree as it runs: strategy or restart type, state, age, restarts"))
+export const tree = Command.make(
+  "tree",
+  {
+    watch: Flag.Boolean("watch").pipe(
+      Flag.withAlias("w"),
+      Flag.withDescription("Show it again whenever it changes, until Ctrl-C: in place on a terminal"),
+      Flag.withDefault(false)
+    )
+  },
+  ({ watch }) =>
+    withClient((espalier) =>
+      Effect.gen(function* () {
+        if (!watch) return yield* Output.print(TreeNode, yield* espalier.SupervisionTree(), render)
+        const { json } = yield* root
+        return yield* Terminal.isTerminal("stdout") && !json ? redraw(espalier) : follow(espalier)
+      })
+    )
+).pipe(
+  Command.withDescription("The supervision tree as it runs: strategy or restart type, state, age, restarts, what waits")
+)
+
+export const kill = Command.make(
+  "kill",
+  {
+    path: Argument.String("path").pipe(
+      Argument.withDescription('Ids from the root, joined by "/": espalier/workers/pool')
+    )
+  },
+  ({ path }) =>
+    Effect.andThen(
+      withClient((espalier) => espalier.KillChild({ path })),
+      Output.say(`${path} was crashed; "espalier tree" shows what became of it`)
+    )
+).pipe(
+  Command.withDescription("Crash a part of the tree, to see it come back; the server must run with ESPALIER_CHAOS=1")
+)

@@ -22,6 +22,7 @@ import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
 import * as QueuedSupervisionEvents from "../../layers/supervision/QueuedSupervisionEvents.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
+import * as TreeChaos from "../../layers/supervision/TreeChaos.ts"
 import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
 import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
@@ -29,6 +30,7 @@ import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
+import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/tools/Processes.ts"
@@ -58,6 +60,10 @@ export interface Options extends Parts {
   readonly patience?: Duration.Input | undefined
   /** Sessions in memory at the same time (default 100,000). */
   readonly sessions?: number | undefined
+  /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
+  readonly chaos?: boolean | undefined
+  /** What is let go of once it is old (default nothing). */
+  readonly retention?: Retention | undefined
   /** Tools besides the built-in ones, as `Tool.make` makes them. */
   readonly tools?: ReadonlyArray<Effect.Effect<Tool, never, Journal | EventBus | Processes>> | undefined
 }
@@ -68,7 +74,7 @@ const rooms = (options: Options, scratch: string) => {
   const pool =
     options.workerPool ??
     BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
-  return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch })).pipe(
+  return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
     Layer.provideMerge(pool),
     Layer.provideMerge(tools),
@@ -82,17 +88,19 @@ const rooms = (options: Options, scratch: string) => {
 }
 
 /** The supervision tree that every part hangs on, and the feed of what happens in it. */
-const tree = RuntimeTree.layer.pipe(
-  Layer.provide(FiberSupervisor.layer),
-  Layer.provideMerge(QueuedSupervisionEvents.layer())
-)
+const tree = ({ chaos = false }: Options) =>
+  (chaos ? TreeChaos.layer : TreeChaos.layerRefused).pipe(
+    Layer.provideMerge(RuntimeTree.layer),
+    Layer.provide(FiberSupervisor.layer),
+    Layer.provideMerge(QueuedSupervisionEvents.layer())
+  )
 
 /** A runtime that keeps everything in a data directory of its own. */
 export const layer = ({ dataDirectory, ...options }: Options & { readonly dataDirectory: string }) =>
   rooms(options, join(dataDirectory, "scratch")).pipe(
     Layer.provideMerge(SqlJournal.layer),
     Layer.provide(FileDataDirectory.layer(dataDirectory)),
-    Layer.provideMerge(tree)
+    Layer.provideMerge(tree(options))
   )
 
 /** A runtime over a journal of one's own, or, without one, over memory: what it did is gone with it. */
@@ -100,4 +108,4 @@ export const layerMemory = ({
   journal = MemoryJournal.layer(),
   ...options
 }: Options & { readonly journal?: Layer.Layer<Journal, StartError, Foundation> } = {}) =>
-  rooms(options, join(tmpdir(), "espalier")).pipe(Layer.provideMerge(journal), Layer.provideMerge(tree))
+  rooms(options, join(tmpdir(), "espalier")).pipe(Layer.provideMerge(journal), Layer.provideMerge(tree(options)))

@@ -15,6 +15,8 @@ export interface Settings {
   readonly queue: number
   /** How long a task may wait. */
   readonly patience: Duration.Duration
+  /** Whether a part may be crashed on purpose. */
+  readonly chaos: boolean
 }
 
 const int = (minimum: number, maximum: number) =>
@@ -25,7 +27,8 @@ const fromConfig = Config.all({
   port: Config.schema(int(0, 65_535), "ESPALIER_PORT").pipe(Config.withDefault(4747)),
   permits: Config.schema(int(1, 256), "ESPALIER_PERMITS").pipe(Config.withDefault(3)),
   queue: Config.schema(int(0, 100_000), "ESPALIER_QUEUE").pipe(Config.withDefault(50)),
-  patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30)))
+  patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
+  chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false))
 })
 
 /** The user's own directory for the data of programs, as the platform has it. */

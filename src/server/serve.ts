@@ -2,6 +2,8 @@
 import { Console, Effect } from "effect"
 import * as HttpGateway from "../../layers/gateway/HttpGateway.ts"
 import { version } from "../version.ts"
+import { Root } from "../../services/supervision/Places.ts"
+import { RuntimeGaveUp } from "../../services/supervision/RuntimeGaveUp.ts"
 import * as Server from "./Server.ts"
 import { resolveSettings } from "./Settings.ts"
 
@@ -36,7 +38,9 @@ export const serve = Effect.fnUntraced(function* (
     const url = yield* HttpGateway.url
     const { dataDirectory } = settings
     yield* Console.log(given.json ? JSON.stringify({ url, dataDirectory, version }) : welcome(url, dataDirectory))
-    yield* stop
+    const root = yield* Root
+    const gaveUp = Effect.andThen(root.awaitExit, Effect.fail(new RuntimeGaveUp()))
+    yield* Effect.raceFirst(stop, gaveUp).pipe(Effect.tapError(({ message }) => Effect.logFatal(message)))
     yield* Console.error("stopping: nothing new is taken, what was accepted is answered")
   }).pipe(Effect.provide(Server.layer(settings)))
   yield* Console.error("stopped")

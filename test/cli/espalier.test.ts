@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Layer, Schema } from "effect"
-import { mkdirSync, writeFileSync } from "node:fs"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
 import { TopicStats } from "../../services/events/TopicStats.ts"
@@ -12,7 +12,7 @@ import { Worker, WorkerSummary } from "../../services/worker/Worker.ts"
 import { PoolStatus } from "../../services/worker/WorkerPool.ts"
 import { version } from "../../src/version.ts"
 import manifest from "../../package.json" with { type: "json" }
-import { espalier, type Server, server, start } from "../support/CommandLine.ts"
+import { busywork, espalier, type Server, server, start } from "../support/CommandLine.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
 class Running extends Context.Service<Running, Server>()("test/Running") {}
@@ -28,14 +28,6 @@ const json = <A, I>(schema: Schema.Codec<A, I>, ...args: ReadonlyArray<string>) 
       onExcessProperty: "error"
     })(stdout)
   })
-
-/** Files that keep an analysis busy for some seconds. */
-const busywork = Effect.map(temporaryDirectory, (directory) => {
-  const line = "export const f = (a, b) => { if (a) { return [a, b, () => a] } else { return { a, b } } }\n"
-  mkdirSync(join(directory, "src"))
-  for (let file = 0; file < 600; file++) writeFileSync(join(directory, "src", `f${file}.ts`), line.repeat(1_000))
-  return directory
-})
 
 const ServerLayer = Layer.effect(Running, server())
 
@@ -129,7 +121,7 @@ layer(ServerLayer, { excludeTestServices: true })("espalier", (it) => {
   it.effect("Ctrl-C cancels the worker that a command started, says so, and exits with 130", () =>
     Effect.gen(function* () {
       const running = yield* Running
-      const directory = yield* busywork
+      const directory = yield* busywork()
       const run = yield* start(
         running,
         "tool",

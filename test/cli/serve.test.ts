@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Schedule, Stream } from "effect"
 import { connect } from "node:net"
 import * as Topic from "../../services/events/Topic.ts"
 import { errorCodes } from "../../services/gateway/ErrorCodes.ts"
 import * as Client from "../../src/client.ts"
-import { espalier, server, start } from "../support/CommandLine.ts"
+import { busywork, espalier, server, start } from "../support/CommandLine.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
 describe("espalier serve", () => {
@@ -61,6 +61,35 @@ describe("espalier serve", () => {
       const messages = yield* espalier(second, "session", "messages", "ses_stays")
       assert.match(messages.stdout, /^you\nhello\n\nagent\n/)
     }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "a tool run whose server is killed says so, and the worker goes on when the server is back at once",
+    () =>
+      Effect.gen(function* () {
+        const dataDirectory = yield* temporaryDirectory
+        const source = yield* busywork(150)
+        const first = yield* server(dataDirectory)
+        const args = ["--args", JSON.stringify({ path: source })]
+        const run = yield* start(first, "tool", "run", "analyze_codebase", ...args)
+        yield* Effect.promise(() => run.until("stderr", /analyzing/))
+        first.running.process.kill("SIGKILL")
+        yield* Effect.promise(() => first.running.ended)
+        const second = yield* server(dataDirectory, { ESPALIER_PORT: new URL(first.url).port })
+        const { status, stderr } = yield* Effect.promise(() => run.ended)
+        assert.strictEqual(status, errorCodes.ServerUnreachable.exit, stderr)
+        const [, id = ""] = /espalier worker show (wrk_\w+)/.exec(stderr) ?? []
+        const worker = yield* espalier(second, "worker", "show", id, "--json").pipe(
+          Effect.map(({ stdout }): { readonly status: string } => JSON.parse(stdout)),
+          Effect.repeat({
+            schedule: Schedule.spaced("500 millis"),
+            until: ({ status }) => /completed|failed|cancelled/.test(status)
+          }),
+          Effect.timeout("60 seconds")
+        )
+        assert.strictEqual(worker.status, "completed")
+      }).pipe(Effect.scoped),
+    90_000
   )
 
   it.live("a port or a data directory that is in use is refused in a sentence, with an exit status of its own", () =>

@@ -14,7 +14,7 @@ const b = sessionTopic("b")
 
 const fact = (n: number) => ({ _tag: "SessionEnded" as const, reason: `${n}` })
 const delta = (text: string): RuntimeEvent => ({ _tag: "TextDelta", turnId: TurnId.make("turn_1"), text })
-const started = (path: string): RuntimeEvent => ({ _tag: "ChildStarted", path })
+const started = (path: string): RuntimeEvent => ({ _tag: "ChildStarted", path, reason: "call" })
 
 /** Appends the next `count` events of a stream, as its writer does; publish what comes back. */
 export const record = Effect.fnUntraced(function* (count: number, stream: Topic.Topic = a) {

@@ -246,7 +246,7 @@ export const eventBusPolicies = <E>(bus: Layer.Layer<EventBus | Journal, E>) => 
           yield* write(count)
           published += count
           if (isDelta) {
-            yield* bus.publishEphemeral(a, { _tag: "ChildStarted", path: "" })
+            yield* bus.publishEphemeral(a, { _tag: "ChildStarted", path: "", reason: "call" })
           }
           yield* yields(pause)
           // The fan-out itself holds a batch until the subscriber's next turn.

@@ -3,7 +3,8 @@ import { assert, it } from "@effect/vitest"
 import { Effect, Exit, type Layer } from "effect"
 import { TestClock } from "effect/testing"
 import type { Topic } from "../../services/events/Topic.ts"
-import { type Append, Journal } from "../../services/journal/Journal.ts"
+import { type Append, type HeadsOptions, Journal } from "../../services/journal/Journal.ts"
+import { CallId, MessageId } from "../../services/session/SessionId.ts"
 import { SequenceMismatch } from "../../services/journal/SequenceMismatch.ts"
 import { sessionTopic, workerTopic } from "../support/topics.ts"
 
@@ -141,11 +142,18 @@ export const journalContract = <E>(journal: Layer.Layer<Journal, E>) => {
       assert.deepStrictEqual(yield* journal.head(a), {
         stream: a,
         sequence: 2,
+        earliest: 1,
         open: true,
         summary: JSON.stringify({ last: "2" })
       })
       yield* journal.append([{ ...append(a, 2, "3"), open: false, summary: "{}" }])
-      assert.deepStrictEqual(yield* journal.head(a), { stream: a, sequence: 3, open: false, summary: "{}" })
+      assert.deepStrictEqual(yield* journal.head(a), {
+        stream: a,
+        sequence: 3,
+        earliest: 1,
+        open: false,
+        summary: "{}"
+      })
     })
   )
 
@@ -198,6 +206,174 @@ export const journalContract = <E>(journal: Layer.Layer<Journal, E>) => {
     Effect.gen(function* () {
       const journal = yield* Journal
       assert.deepStrictEqual(yield* journal.append([]), [])
+    })
+  )
+
+  test(
+    "heads are found by owner and by label, in either order, page by page",
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const names = Array.from({ length: 60 }, (_, index) => workerTopic(String(index).padStart(2, "0")))
+      yield* journal.append(
+        names.map((stream, index) => ({ ...append(stream, 0, "1"), owner: `ses_${index % 3}`, open: true }))
+      )
+      // Ends every other one; whom it belongs to is settled by then.
+      yield* journal.append(
+        names
+          .filter((_, index) => index % 2 === 0)
+          .map((stream, index) => ({
+            ...append(stream, 1, "2"),
+            owner: "somebody else",
+            open: false,
+            label: index % 2 === 0 ? "completed" : "failed"
+          }))
+      )
+      const found = (options: Partial<HeadsOptions>) =>
+        Effect.map(journal.heads({ prefix: "worker:", limit: 100, ...options }), (heads) =>
+          heads.map(({ stream }) => names.indexOf(stream))
+        )
+      const all = names.map((_, index) => index)
+      const [owned, completed] = [all.filter((n) => n % 3 === 1), all.filter((n) => n % 4 === 0)]
+      assert.deepStrictEqual(yield* found({ owner: "ses_1" }), owned.toReversed())
+      assert.deepStrictEqual(yield* found({ owner: "ses_1", order: "oldest first" }), owned)
+      assert.deepStrictEqual(yield* found({ label: "completed" }), completed.toReversed())
+      assert.deepStrictEqual(
+        yield* found({ label: "completed", owner: "ses_1" }),
+        completed.filter((n) => n % 3 === 1).toReversed()
+      )
+      assert.deepStrictEqual(
+        yield* found({ open: true, owner: "ses_1", order: "oldest first" }),
+        owned.filter((n) => n % 2 === 1)
+      )
+      assert.deepStrictEqual(yield* found({ owner: "somebody else" }), [])
+      const paged: Array<number> = []
+      let before: Topic | undefined
+      while (true) {
+        const page = yield* journal.heads({ prefix: "worker:", order: "oldest first", before, limit: 7 })
+        paged.push(...page.map(({ stream }) => names.indexOf(stream)))
+        before = page.at(-1)?.stream
+        if (page.length < 7) break
+      }
+      assert.deepStrictEqual(paged, all)
+      const [head] = yield* journal.heads({ prefix: names[0] ?? "", limit: 1 })
+      assert.deepInclude(head, { owner: "ses_0", label: "completed", open: false, earliest: 1 })
+    })
+  )
+
+  test(
+    "a snapshot is there with the append it came with, as of the event before it, until a newer one",
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const a = sessionTopic("a")
+      const snapshot = { version: 1, state: '{"n":"ü"}', needs: 1 }
+      assert.strictEqual(yield* journal.snapshot(a), undefined)
+      yield* journal.append([{ ...append(a, 0, "1", "2"), snapshot }])
+      // Before the first event there is no state.
+      assert.strictEqual(yield* journal.snapshot(a), undefined)
+      yield* journal.append([{ ...append(a, 2, "3"), snapshot }])
+      assert.deepStrictEqual(yield* journal.snapshot(a), { ...snapshot, sequence: 2 })
+      const newer = { version: 2, state: "{}", needs: 3 }
+      const refused = yield* Effect.exit(journal.append([{ ...append(a, 9, "4"), snapshot: newer }]))
+      assert.isTrue(isMismatch(refused))
+      assert.deepStrictEqual(yield* journal.snapshot(a), { ...snapshot, sequence: 2 })
+      yield* journal.append([append(a, 3, "4"), { ...append(a, 4, "5"), snapshot: newer }])
+      assert.deepStrictEqual(yield* journal.snapshot(a), { ...newer, sequence: 4 })
+    })
+  )
+
+  test(
+    "events are let go of as far as a snapshot stands for them, and no further than anybody needs them",
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const a = sessionTopic("a")
+      const words = Array.from({ length: 5_000 }, (_, index) => `word ${index}`)
+      yield* journal.append([append(a, 0, ...words)])
+      const written = yield* journal.read({ stream: a, after: 0, limit: 6_000 })
+      assert.strictEqual(yield* journal.compact({ stream: a, before: 4_000 }), 1)
+      yield* journal.append([{ ...append(a, 5_000, "last"), snapshot: { version: 1, state: "{}", needs: 3_000 } }])
+
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* journal.hold(a, () => 700)
+          yield* journal.hold(a, () => 500)
+          yield* Effect.scoped(journal.hold(a, () => 300))
+          const held = yield* journal.compact({ stream: a, before: 4_000 })
+          assert.isAtMost(held, 500)
+          assert.isAbove(held, 400)
+        })
+      )
+      const earliest = yield* journal.compact({ stream: a, before: 4_000 })
+      assert.isAtMost(earliest, 3_000)
+      assert.isAbove(earliest, 2_900)
+      assert.strictEqual((yield* journal.head(a))?.earliest, earliest)
+      assert.strictEqual(yield* journal.compact({ stream: a, before: 10 }), earliest)
+      assert.deepStrictEqual(yield* journal.read({ stream: a, after: 0, limit: 5_000 }), [
+        ...written.slice(earliest - 1),
+        ...(yield* journal.read({ stream: a, after: 5_000 }))
+      ])
+      assert.deepStrictEqual(yield* journal.read({ stream: a, after: 3_500, limit: 2 }), written.slice(3_500, 3_502))
+      yield* journal.append([append(a, 5_001, "on")])
+      assert.deepInclude(yield* journal.head(a), { sequence: 5_002, earliest })
+      assert.strictEqual((yield* journal.read({ stream: a, after: 5_000 })).length, 2)
+    })
+  )
+
+  test(
+    "a stream is let go of as a whole only when it is closed, unchanged and held by nobody",
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const [a, b] = [workerTopic("a"), workerTopic("b")]
+      const words = Array.from({ length: 3_000 }, (_, index) => `word ${index}`)
+      yield* journal.append([{ ...append(a, 0, ...words), owner: "ses_1" }, append(b, 0, "1", "2")])
+      assert.isFalse(yield* journal.remove({ stream: a, sequence: 3_000 }))
+      yield* journal.append([{ ...append(a, 3_000, "end"), open: false, label: "completed" }])
+      assert.isFalse(yield* journal.remove({ stream: a, sequence: 3_000 }))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* journal.hold(a, () => 3_001)
+          assert.isFalse(yield* journal.remove({ stream: a, sequence: 3_001 }))
+        })
+      )
+      assert.strictEqual((yield* journal.read({ stream: a, after: 0, limit: 5_000 })).length, 3_001)
+      assert.isTrue(yield* journal.remove({ stream: a, sequence: 3_001 }))
+      assert.isFalse(yield* journal.remove({ stream: a, sequence: 3_001 }))
+      assert.strictEqual(yield* journal.head(a), undefined)
+      assert.deepStrictEqual(yield* journal.read({ stream: a, after: 0 }), [])
+      assert.deepStrictEqual(yield* journal.heads({ prefix: "worker:", owner: "ses_1", limit: 10 }), [])
+      assert.deepStrictEqual(yield* journal.heads({ prefix: "worker:", label: "completed", limit: 10 }), [])
+      assert.strictEqual((yield* journal.read({ stream: b, after: 0 })).length, 2)
+    })
+  )
+
+  test(
+    "values of any size come back as they were",
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const [a, w] = [sessionTopic("a"), workerTopic("w")]
+      const result = { text: "ü\u0000".repeat(100_000), _tag: "mine", ["__proto__"]: 1 }
+      const callId = CallId.make("call_1")
+      const told: Append["events"] = [
+        { _tag: "ToolCallSettled", callId, outcome: { _tag: "ToolCompleted", result } },
+        { _tag: "MessageReceived", messageId: MessageId.make("msg_1"), text: "x".repeat(1_000_000) },
+        { _tag: "SessionEnded", reason: "small" }
+      ]
+      const done: Append["events"] = [{ _tag: "WorkerCompleted", result }]
+      yield* journal.append([
+        { ...append(a, 0, ""), events: told },
+        { ...append(w, 0, ""), events: done, open: false }
+      ])
+      const check = Effect.gen(function* () {
+        const events = yield* journal.read({ stream: a, after: 0 })
+        assert.deepStrictEqual(
+          events.map(({ event }) => event),
+          [...told]
+        )
+      })
+      yield* check
+      assert.deepStrictEqual((yield* journal.read({ stream: w, after: 0 }))[0]?.event, done[0])
+      // What another stream still has stays.
+      assert.isTrue(yield* journal.remove({ stream: w, sequence: 1 }))
+      yield* check
     })
   )
 }

@@ -34,7 +34,7 @@ describe("PubSubEventBus", () => {
 
       yield* foundation.terminateChild("event bus")
       yield* write(2)
-      yield* bus.publishSystem(Topic.agents, [{ _tag: "ChildStarted", path: "while it was away" }])
+      yield* bus.publishSystem(Topic.agents, [{ _tag: "ChildStarted", path: "while it was away", reason: "call" }])
       const joined = yield* listen({ topic: a, from: 5 })
       yield* settle
       assert.deepStrictEqual(show(joined.got), [])

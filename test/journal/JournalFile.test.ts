@@ -6,10 +6,12 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as DataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
+import { APPLICATION_ID, migrations } from "../../layers/journal/migrations.ts"
 import { type Append, Journal } from "../../services/journal/Journal.ts"
+import { CallId } from "../../services/session/SessionId.ts"
 import { foundationLayer } from "../support/foundation.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
-import { sessionTopic } from "../support/topics.ts"
+import { sessionTopic, workerTopic } from "../support/topics.ts"
 
 const a = sessionTopic("a")
 const fact = (n: number) => ({ _tag: "SessionEnded" as const, reason: `${n} ${"x".repeat(500)}` })
@@ -89,7 +91,7 @@ describe("a journal's file", () => {
       for (const file of ["journal.db", "journal.db-wal"]) copyFileSync(join(directory, file), join(crashed, file))
       database.close()
 
-      const expected = { _tag: "StorageNewer" as const, found: 9, supported: 1 }
+      const expected = { _tag: "StorageNewer" as const, found: 9, supported: 2 }
       assert.deepInclude(yield* refused(directory), expected)
       assert.deepInclude(yield* refused(crashed), expected)
     }).pipe(Effect.scoped)
@@ -130,7 +132,7 @@ describe("a journal's file", () => {
       const directory = yield* temporaryDirectory
       yield* written(directory, 3)
       const database = new DatabaseSync(join(directory, "journal.db"))
-      database.exec(`UPDATE events SET event = '{"_tag":"SessionDreamt"}' WHERE sequence = 2`)
+      database.exec(`UPDATE events SET event = '{"_tag":"SessionDreamt"}', crc = NULL WHERE sequence = 2`)
       database.close()
       yield* withJournal(
         directory,
@@ -152,6 +154,88 @@ describe("a journal's file", () => {
           assert.include(gap.message, `event 2 of ${a} is missing`)
         })
       )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("of the first version is brought up to date: its events are read and its workers are found by session", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const database = new DatabaseSync(join(directory, "journal.db"))
+      for (const statement of migrations[0] ?? []) database.exec(statement)
+      database.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = 1`)
+      const addStream = database.prepare("INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?)")
+      const addEvent = database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, ?)")
+      const worker = workerTopic("w")
+      const offsets = Array.from({ length: 40 }, (_, index) => index + 1)
+      addStream.run(1, a, 40, 1, offsets.slice(32).join(), "{}")
+      database.prepare("INSERT INTO chunks VALUES (1, 0, ?)").run(offsets.slice(0, 32).join())
+      for (const n of offsets) addEvent.run(n, 1, n, 7, JSON.stringify(fact(n)))
+      addStream.run(2, worker, 1, 0, "41", JSON.stringify({ sessionId: "ses_a", status: "failed" }))
+      addEvent.run(41, 2, 1, 7, `{"_tag":"WorkerCancelled","reason":""}`)
+      database.close()
+
+      yield* withJournal(
+        directory,
+        Effect.gen(function* () {
+          const journal = yield* Journal
+          const [head] = yield* journal.heads({ prefix: "worker:", owner: "ses_a", label: "failed", limit: 10 })
+          assert.strictEqual(head?.stream, worker)
+          yield* journal.append([append(40, 30)])
+          const events = yield* journal.read({ stream: a, after: 0 })
+          assert.deepStrictEqual(
+            events.map(({ event }) => event),
+            Array.from({ length: 70 }, (_, n) => fact(n + 1))
+          )
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("has a large value once, however many events tell of it, and not at all when none is left", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const result = "x".repeat(500_000)
+      const callId = CallId.make("call_1")
+      const [worker, other] = [workerTopic("w"), workerTopic("v")]
+      const end = { after: 0, open: false, summary: "{}" }
+      yield* withJournal(
+        directory,
+        Journal.use((journal) =>
+          journal.append([
+            { ...end, stream: worker, events: [{ _tag: "WorkerCompleted", result }] },
+            { ...end, stream: other, events: [{ _tag: "WorkerCompleted", result: [result] }] },
+            {
+              ...end,
+              stream: a,
+              events: [{ _tag: "ToolCallSettled", callId, outcome: { _tag: "ToolCompleted", result } }]
+            }
+          ])
+        )
+      )
+      const blobs = () => {
+        const database = new DatabaseSync(join(directory, "journal.db"), { readOnly: true })
+        const row = database.prepare(
+          "SELECT (SELECT count(*) FROM blobs) AS n, max(length(event)) AS longest FROM events"
+        )
+        const counted = { ...row.get() }
+        database.close()
+        return counted
+      }
+      assert.strictEqual(blobs()["n"], 2)
+      assert.isBelow(Number(blobs()["longest"]), 1_000)
+      yield* withJournal(
+        directory,
+        Effect.gen(function* () {
+          const journal = yield* Journal
+          for (const stream of [worker, other]) yield* journal.remove({ stream, sequence: 1 })
+        })
+      )
+      assert.strictEqual(blobs()["n"], 1)
+      yield* withJournal(
+        directory,
+        Journal.use((journal) => journal.remove({ stream: a, sequence: 1 }))
+      )
+      assert.strictEqual(blobs()["n"], 0)
     }).pipe(Effect.scoped)
   )
 })

@@ -48,9 +48,9 @@ describe("supervision events", () => {
       yield* coordinators.terminateChild("a")
       yield* settle
       assert.deepStrictEqual(published.flat(), [
-        { _tag: "ChildStarted", path },
+        { _tag: "ChildStarted", path, reason: "call" },
         { _tag: "ChildExited", path, reason: { _tag: "Failed", message: "a broke" } },
-        { _tag: "ChildRestarted", path, attempt: 1, delay: 0 },
+        { _tag: "ChildRestarted", path, attempt: 1, delay: 0, reason: { _tag: "Failed", message: "a broke" } },
         { _tag: "ChildTerminated", path, reason: { _tag: "Shutdown" } }
       ])
     }).pipe(Effect.provide(RuntimeLayer(100, bus)))
@@ -70,11 +70,12 @@ describe("supervision events", () => {
       yield* sessions.startChild(doomed)
       yield* nested.startChild(doomed)
       yield* settle
+      const reason = { _tag: "Failed", message: "doomed" } as const
       assert.deepStrictEqual(
         published.flat().filter((event) => event._tag === "SupervisorGaveUp"),
         [
-          { _tag: "SupervisorGaveUp", path: "espalier/coordinators/sessions/doomed", restarts: 3 },
-          { _tag: "SupervisorGaveUp", path: "espalier/coordinators/n", restarts: 0 }
+          { _tag: "SupervisorGaveUp", path: "espalier/coordinators/sessions/doomed", restarts: 3, reason },
+          { _tag: "SupervisorGaveUp", path: "espalier/coordinators/n", restarts: 0, reason }
         ]
       )
     }).pipe(Effect.provide(RuntimeLayer(100, bus)))
@@ -92,7 +93,11 @@ describe("supervision events", () => {
       assert.strictEqual((yield* sessions.countChildren).active, 10_000)
       yield* settle
       const last = published.flat().at(-1)
-      assert.deepStrictEqual(last, { _tag: "ChildStarted", path: "espalier/coordinators/sessions/s9999" })
+      assert.deepStrictEqual(last, {
+        _tag: "ChildStarted",
+        path: "espalier/coordinators/sessions/s9999",
+        reason: "call"
+      })
       assert.isTrue(published.every((batch) => batch.length <= 512))
     }).pipe(Effect.provide(RuntimeLayer(1_000, bus)))
   })
@@ -100,13 +105,13 @@ describe("supervision events", () => {
   it.effect("a full queue loses the oldest and says how many", () =>
     Effect.gen(function* () {
       const { take, tell } = yield* SupervisionEvents
-      for (const path of ["a", "b", "c", "d", "e"]) tell?.({ _tag: "ChildStarted", path })
+      for (const path of ["a", "b", "c", "d", "e"]) tell?.({ _tag: "ChildStarted", path, reason: "call" })
       assert.deepStrictEqual(yield* take, {
-        events: ["c", "d", "e"].map((path) => ({ _tag: "ChildStarted" as const, path })),
+        events: ["c", "d", "e"].map((path) => ({ _tag: "ChildStarted" as const, path, reason: "call" as const })),
         lost: 2
       })
-      tell?.({ _tag: "ChildStarted", path: "f" })
-      assert.deepStrictEqual(yield* take, { events: [{ _tag: "ChildStarted", path: "f" }], lost: 0 })
+      tell?.({ _tag: "ChildStarted", path: "f", reason: "call" })
+      assert.deepStrictEqual(yield* take, { events: [{ _tag: "ChildStarted", path: "f", reason: "call" }], lost: 0 })
     }).pipe(Effect.provide(QueuedSupervisionEvents.layer({ capacity: 3 })))
   )
 })

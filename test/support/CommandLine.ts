@@ -2,6 +2,8 @@
 import { Effect } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { temporaryDirectory } from "./temporaryDirectory.ts"
 
@@ -72,9 +74,9 @@ export interface Server {
 }
 
 /** A server as `npm start` runs it. */
-export const server = Effect.fnUntraced(function* (given?: string) {
+export const server = Effect.fnUntraced(function* (given?: string, env: Readonly<Record<string, string>> = {}) {
   const dataDirectory = given ?? (yield* temporaryDirectory)
-  const running = yield* scoped("main.ts", ["--port", "0"], { ESPALIER_DATA: dataDirectory })
+  const running = yield* scoped("main.ts", [], { ESPALIER_PORT: "0", ESPALIER_DATA: dataDirectory, ...env })
   const [, url = ""] = yield* Effect.promise(() => running.until("stdout", /url +(\S+)/))
   return { url, dataDirectory, running } satisfies Server
 })
@@ -86,3 +88,12 @@ export const start = ({ url }: Pick<Server, "url">, ...args: ReadonlyArray<strin
 /** A command, run to its end. */
 export const espalier = (server: Pick<Server, "url">, ...args: ReadonlyArray<string>) =>
   Effect.scoped(Effect.flatMap(start(server, ...args), ({ ended }) => Effect.promise(() => ended)))
+
+/** Files that keep an analysis busy for some seconds. */
+export const busywork = Effect.fnUntraced(function* (files = 600) {
+  const directory = yield* temporaryDirectory
+  const line = "export const f = (a, b) => { if (a) { return [a, b, () => a] } else { return { a, b } } }\n"
+  mkdirSync(join(directory, "src"))
+  for (let file = 0; file < files; file++) writeFileSync(join(directory, "src", `f${file}.ts`), line.repeat(1_000))
+  return directory
+})

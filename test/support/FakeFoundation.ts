@@ -50,6 +50,8 @@ const make = Effect.gen(function* () {
       }),
     restartChild: (id) => Effect.flatMap(find(id), run),
     deleteChild: (id) => Effect.asVoid(Effect.tap(find(id), () => Effect.sync(() => children.delete(id)))),
+    getSupervisor: () => notHere,
+    crashChild: () => notHere,
     getChildSpec: (id) => Effect.map(find(id), ({ spec }) => spec),
     whichChildren: Effect.sync(() =>
       Array.from(children.values(), ({ scope, spec }) => ({

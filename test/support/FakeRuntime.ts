@@ -12,6 +12,7 @@ import { Registry, AgentNotFound } from "../../services/registry/Registry.ts"
 import type { Session } from "../../services/session/Session.ts"
 import { generateMessageId, generateSessionId } from "../../services/session/SessionId.ts"
 import { SessionManager, SessionNotFound } from "../../services/session/SessionManager.ts"
+import * as TreeChaos from "../../layers/supervision/TreeChaos.ts"
 import { Root } from "../../services/supervision/Places.ts"
 import type { SupervisorRef } from "../../services/supervision/Supervisor.ts"
 import { ToolNotFound, Tools } from "../../services/tools/Tools.ts"
@@ -134,7 +135,14 @@ const root: Pick<SupervisorRef, "tree"> = {
   })
 }
 
-export const layer = Layer.mergeAll(Sessions, Pool, NoTools, NoAgents, Layer.succeed(Root, root as SupervisorRef)).pipe(
+export const layer = Layer.mergeAll(
+  Sessions,
+  Pool,
+  NoTools,
+  NoAgents,
+  TreeChaos.layerRefused,
+  Layer.succeed(Root, root as SupervisorRef)
+).pipe(
   Layer.provideMerge(PubSubEventBus.layer()),
   Layer.provideMerge(MemoryJournal.layer()),
   Layer.provide(FakeFoundation.layer)

@@ -229,6 +229,33 @@ name = lambda x: x
     })
   )
 
+  it.live(
+    "is not held up by texts made to hold it up",
+    () =>
+      Effect.gen(function* () {
+        const started = performance.now()
+        const found = yield* analyzeTree({
+          "slashes.js": "= /[ ".repeat(400_000),
+          "open.ts": "`${".repeat(300_000),
+          "brackets.py": "(".repeat(500_000),
+          "nested.rs": "/*".repeat(500_000),
+          "quotes.c": "'\"".repeat(500_000),
+          "deep.json": "[".repeat(900_000),
+          "mix.exs": `${"\n".repeat(500_000)}defp deps ${"{:a,".repeat(100_000)}`,
+          "pom.xml": "<a>".repeat(100_000),
+          "Cargo.toml": "[".repeat(200_000),
+          "package.json": `{"dependencies":${"[".repeat(100_000)}`,
+          Gemfile: "gem 'a',".repeat(100_000),
+          ".gitignore": `${"*a".repeat(40)}b\n${"[".repeat(10_000)}\n`,
+          [`${"a".repeat(200)}.ts`]: "1\n"
+        })
+        assert.strictEqual(found.files, 12)
+        // Alone on a machine it takes ten seconds; any one of the texts would take minutes if it could.
+        assert.isBelow(performance.now() - started, 100_000)
+      }),
+    120_000
+  )
+
   it.live("names what is wrong with a path", () =>
     Effect.gen(function* () {
       const root = yield* temporaryDirectory

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
-import type { Language, Parser, Query } from "@vscode/tree-sitter-wasm"
+import type { Language, Node, Parser, Query } from "@vscode/tree-sitter-wasm"
 import type { Definitions } from "../../../services/tools/CodebaseAnalysis.ts"
 
 interface Grammar {
@@ -79,6 +79,24 @@ const grammars: Readonly<Record<string, Grammar>> = {
   }
 }
 
+/** Milliseconds for one text: most take a few, and one that was made to confuse a parser can take for ever. */
+const patience = 3_000
+
+/** Children of one error node that a query still gets through in good time: its work grows with their square. */
+const maxAstray = 10_000
+
+/** Whether the parser lost its way so thoroughly that a query of the tree would take for ever. */
+const isHopeless = (root: Node): boolean => {
+  const open = [root]
+  for (let seen = 0; seen < 2_000; seen++) {
+    const node = open.pop()
+    if (node === undefined) return false
+    if (node.isError && node.childCount > maxAstray) return true
+    for (const child of node.children) if (child?.hasError === true) open.push(child)
+  }
+  return false
+}
+
 export interface DefinitionFinder {
   /** Whether there is a parser for the dialect. */
   readonly knows: (dialect: string) => boolean
@@ -127,9 +145,15 @@ export const load = async (): Promise<DefinitionFinder> => {
       const grammar = await get(dialect)
       if (grammar === undefined) return undefined
       parser.setLanguage(grammar.language)
-      const tree = parser.parse(source)
-      if (tree === null) return undefined
+      const end = performance.now() + patience
+      const tree = parser.parse(source, null, { progressCallback: () => performance.now() > end })
+      if (tree === null) {
+        // It would go on with this text at the next one.
+        parser.reset()
+        return undefined
+      }
       try {
+        if (tree.rootNode.hasError && isHopeless(tree.rootNode)) return undefined
         const found = { f: 0, m: 0, a: 0, n: 0, o: 0, w: 0, c: 0 }
         for (const { name } of grammar.query.captures(tree.rootNode)) {
           if (name in found) found[name as keyof typeof found]++

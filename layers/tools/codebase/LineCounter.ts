@@ -107,10 +107,13 @@ const beginsRegExp = (bytes: Uint8Array, at: number): boolean => {
   return beforeRegExp.has(String.fromCharCode(...bytes.subarray(start, i + 1)))
 }
 
+/** Longer ones nobody writes, and looking further for the end of each would take for ever in a file of one line. */
+const maxRegExp = 4_096
+
 /** Index after a regular expression literal, or `at + 1` when the line ends before it closes. */
 const afterRegExp = (bytes: Uint8Array, at: number): number => {
   let inClass = false
-  for (let i = at + 1; i < bytes.length; i++) {
+  for (let i = at + 1; i < Math.min(bytes.length, at + maxRegExp); i++) {
     const byte = bytes[i]
     if (byte === newline) return at + 1
     if (byte === backslash) i++

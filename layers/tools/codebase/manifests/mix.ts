@@ -1,7 +1,7 @@
 /** `mix.exs`: code, so what is read are the tuples `{:name, "~> 1.0", only: :test}` that it writes down. */
 import { type Declared, lockOf, type ManifestReader } from "./Manifest.ts"
 
-const withoutComments = (text: string) => text.replaceAll(/^\s*#.*$/gm, "")
+const withoutComments = (text: string) => text.replaceAll(/^[ \t]*#.*$/gm, "")
 
 export const mix: ManifestReader = {
   ecosystem: "hex",
@@ -27,7 +27,7 @@ export const mix: ManifestReader = {
       file: "mix.lock",
       read: (text) =>
         lockOf(
-          [...text.matchAll(/^\s*"([^"]+)":\s*\{:\w+,\s*(?::\w+,\s*)?"([^"]+)"/gm)].map(
+          [...text.matchAll(/^[ \t]*"([^"]+)":\s*\{:\w+,\s*(?::\w+,\s*)?"([^"]+)"/gm)].map(
             ([, name = "", version = ""]) => [name, version] as const
           )
         )
