@@ -11,13 +11,17 @@
  * A call ends with its result, with one of its own typed errors, or with `ServerUnreachable`. Payloads are checked
  * before they are sent.
  */
-import { Context, Effect, Layer, Predicate, Redacted, Schema, type Scope, Stream } from "effect"
+import { Cause, Context, Effect, Layer, Predicate, Redacted, Schema, type Scope, Stream } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { type Rpc, RpcClient, RpcClientError, type RpcGroup, RpcSchema, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import { GatewayRpcs } from "../services/gateway/GatewayRpcs.ts"
 import { ServerUnreachable } from "../services/gateway/ServerUnreachable.ts"
+import type { Delivery } from "../services/events/RuntimeEvent.ts"
+import type { Topic } from "../services/events/Topic.ts"
 import { InvalidInput } from "../services/InvalidInput.ts"
+import * as Following from "./client/follow.ts"
+import * as reconnect from "./client/reconnect.ts"
 
 type Operations = RpcGroup.Rpcs<typeof GatewayRpcs>
 
@@ -70,6 +74,11 @@ export type Send = (tag: Operations["_tag"], payload: never) => unknown
 export const fromSend = (url: string, send: Send): Operation => {
   const toUnreachable = <E>(error: E) =>
     error instanceof RpcClientError.RpcClientError ? new ServerUnreachable({ url, detail: detailOf(error) }) : error
+  /** A frame that could not be written because the socket had just broken is a defect to the protocol. */
+  const ofBroken = <E>(cause: Cause.Cause<E>): Effect.Effect<never, E | ServerUnreachable> =>
+    cause.reasons.some((reason) => reason._tag === "Die" && Predicate.isTagged(reason.defect, "SocketError"))
+      ? Effect.fail(new ServerUnreachable({ url, detail: "the connection broke" }))
+      : Effect.failCause(cause)
   const operation = (rpc: Rpc.AnyWithProps) => {
     const check = Schema.decodeUnknownEffect(Schema.toType(rpc.payloadSchema), { errors: "all" }) as (
       payload: unknown
@@ -80,8 +89,14 @@ export const fromSend = (url: string, send: Send): Operation => {
         (payload) => send(rpc._tag as Operations["_tag"], payload)
       )
       return RpcSchema.isStreamSchema(rpc.successSchema)
-        ? Stream.mapError(Stream.unwrap(answer as Effect.Effect<Stream.Stream<unknown>>), toUnreachable)
-        : Effect.mapError(Effect.flatten(answer as Effect.Effect<Effect.Effect<unknown>>), toUnreachable)
+        ? Stream.unwrap(answer as Effect.Effect<Stream.Stream<unknown>>).pipe(
+            Stream.mapError(toUnreachable),
+            Stream.catchCauseIf(Cause.hasDies, (cause) => Stream.fromEffect(ofBroken(cause)))
+          )
+        : Effect.flatten(answer as Effect.Effect<Effect.Effect<unknown>>).pipe(
+            Effect.mapError(toUnreachable),
+            Effect.catchCauseIf(Cause.hasDies, ofBroken)
+          )
     }
   }
   // One generic function stands behind every operation: the group's own types tell what each takes and gives.
@@ -101,13 +116,17 @@ const webSockets = Layer.succeed(Socket.WebSocketConstructor, (url, options) =>
 )
 
 /**
- * Over one WebSocket, which is opened again when it breaks: subscriptions then have to be made anew, from the sequence
- * after the last event seen.
+ * Over one WebSocket, which is opened again when it breaks. Calls and subscriptions that were under way then fail with
+ * `ServerUnreachable`; `follow` is a subscription that goes on.
  */
 export const layer = (options: Options): Layer.Layer<Client> => {
   const url = new URL("/rpc/ws", options.url.replace(/^http/, "ws")).toString()
   return Layer.effect(Client, overProtocol(options.url)).pipe(
-    Layer.provide(RpcClient.layerProtocolSocket()),
+    Layer.provide(
+      Layer.unwrap(
+        Effect.map(reconnect.socketSchedule, (retryPolicy) => RpcClient.layerProtocolSocket({ retryPolicy }))
+      )
+    ),
     Layer.provide(
       Socket.layerWebSocket(url, options.token === undefined ? undefined : { headers: authorization(options) })
     ),
@@ -140,4 +159,17 @@ export const layerHttp = (options: Options): Layer.Layer<Client> => {
 export const make = (options: Options): Effect.Effect<Operation, never, Scope.Scope> =>
   Effect.map(Layer.build(layer(options)), (context) => Context.get(context, Client))
 
+/**
+ * The events of a topic from a sequence on, or from now on, over whatever happens to the connection or the server. It
+ * fails only with what trying again does not heal: no such session, a cursor that is no longer kept.
+ *
+ *     follow(Topic.ofSession(session.id), { from: 1 }).pipe(Stream.runForEach(show))
+ */
+export const follow = (
+  topic: Topic,
+  options?: Following.FollowOptions
+): Stream.Stream<Delivery, Following.FollowError, Client> =>
+  Stream.unwrap(Effect.map(Client, ({ Subscribe }) => Following.follow(Subscribe, topic, options)))
+
+export type { FollowError, FollowOptions } from "./client/follow.ts"
 export * from "../services/gateway/ServerUnreachable.ts"

@@ -4,22 +4,18 @@
  */
 import { Cause, Duration, Effect, Stream } from "effect"
 import { EventBus } from "../../services/events/EventBus.ts"
-import { isWildcard, type Subject } from "../../services/events/Topic.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
-import { Journal } from "../../services/journal/Journal.ts"
-import type { StorageError } from "../../services/journal/StorageError.ts"
 import { Registry } from "../../services/registry/Registry.ts"
-import { SessionId } from "../../services/session/SessionId.ts"
-import { SessionManager, SessionNotFound } from "../../services/session/SessionManager.ts"
+import { SessionManager } from "../../services/session/SessionManager.ts"
 import { Chaos } from "../../services/supervision/Chaos.ts"
 import { Root } from "../../services/supervision/Places.ts"
 import { watchTree } from "../../services/supervision/watchTree.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import { type ToolDescription, Tools } from "../../services/tools/Tools.ts"
-import { WorkerId } from "../../services/worker/WorkerId.ts"
-import { WorkerNotFound, WorkerPool } from "../../services/worker/WorkerPool.ts"
+import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { report } from "./Guard.ts"
+import * as knownTopic from "./knownTopic.ts"
 
 /** Length of a page when none is asked for. */
 const page = 100
@@ -50,22 +46,10 @@ export const make = Effect.gen(function* () {
   const pool = yield* WorkerPool
   const tools = yield* Tools
   const bus = yield* EventBus
-  const journal = yield* Journal
+  const known = yield* knownTopic.make
   const registry = yield* Registry
   const root = yield* Root
   const chaos = yield* Chaos
-
-  /** A topic of its own exists once its stream does. */
-  const known = (topic: Subject): Effect.Effect<void, SessionNotFound | WorkerNotFound | StorageError> => {
-    const [kind, id = ""] = topic.split(":", 2)
-    if (kind === "system" || isWildcard(topic)) return Effect.void
-    return Effect.flatMap(journal.head(topic), (head): Effect.Effect<void, SessionNotFound | WorkerNotFound> => {
-      if (head !== undefined) return Effect.void
-      return kind === "session"
-        ? Effect.fail(new SessionNotFound({ sessionId: SessionId.make(id) }))
-        : Effect.fail(new WorkerNotFound({ workerId: WorkerId.make(id) }))
-    })
-  }
 
   return GatewayRpcs.of({
     StartSession: (options) => contained("StartSession")(sessions.start(options)),

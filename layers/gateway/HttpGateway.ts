@@ -1,6 +1,6 @@
 /**
- * The gateway on one port: RPC over WebSockets at `/rpc/ws` and over HTTP at `/rpc`, a page that says what this is,
- * and `/health`. Stopping it refuses what is new, gives the answers that are owed and lets go of every connection.
+ * The gateway on one port: RPC over WebSockets at `/rpc/ws` and over HTTP at `/rpc`, topics as server-sent events at
+ * `/events/{topic}`, a page that says what this is, and `/health`. Stopping it refuses what is new, gives the answers that are owed and lets go of every connection.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ByteSize, Effect, Layer, Predicate } from "effect"
@@ -9,12 +9,16 @@ import { RpcSerialization, RpcServer } from "effect/rpc"
 import { createServer } from "node:http"
 import { AddressUnavailable, PortInUse } from "../../services/gateway/AddressUnavailable.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
+import { type ConnectionLimits, defaultLimits } from "../../services/gateway/ConnectionLimits.ts"
+import * as Doorkeeper from "./Doorkeeper.ts"
 import * as Edge from "./Edge.ts"
+import * as EventStream from "./EventStream.ts"
 import * as Frames from "./Frames.ts"
 import * as Gate from "./Gate.ts"
 import * as GatewayHandlers from "./GatewayHandlers.ts"
 import * as Guard from "./Guard.ts"
 import * as SocketTransport from "./SocketTransport.ts"
+import * as Vigil from "./Vigil.ts"
 
 export interface Options extends Edge.Options {
   /** Default 127.0.0.1. */
@@ -23,23 +27,26 @@ export interface Options extends Edge.Options {
   readonly port: number
   /** Shown on the page at `/`. */
   readonly version: string
+  /** What connections may cost, where it is to differ from `defaultLimits`. */
+  readonly limits?: Partial<ConnectionLimits> | undefined
 }
 
-const listen = ({ host = "127.0.0.1", port }: Options) =>
+const listen = ({ host = "127.0.0.1", limits, port }: Options) =>
   Layer.effect(
     HttpServer.HttpServer,
     NodeHttpServer.make(
       () => {
         const server = createServer({
-          headersTimeout: 10_000,
+          // Together no more than ten seconds for whoever says nothing, or says it a letter at a time.
+          headersTimeout: 8_000,
           requestTimeout: 30_000,
-          connectionsCheckingInterval: 5_000,
+          connectionsCheckingInterval: 1_000,
           // A peer that vanished without a word is noticed by the system.
           keepAlive: true,
           keepAliveInitialDelay: 15_000,
           noDelay: true
         })
-        server.maxConnections = 10_000
+        Doorkeeper.guard(server, { ...defaultLimits, ...limits })
         return server
       },
       { host, port, gracefulShutdownTimeout: "1 second", websocket: { maxPayload: Frames.maxFrameSize } }
@@ -92,6 +99,10 @@ const rpcOverHttp = HttpRouter.use((router) =>
   })
 )
 
+const events = HttpRouter.use((router) =>
+  Effect.flatMap(EventStream.make, (httpEffect) => router.add("GET", "/events/:topic", httpEffect))
+)
+
 const pages = ({ version }: Options) =>
   HttpRouter.use((router) =>
     Effect.gen(function* () {
@@ -102,6 +113,7 @@ const pages = ({ version }: Options) =>
           name: "espalier",
           version,
           rpc: { websocket: `${url.replace("http", "ws")}/rpc/ws`, http: `${url}/rpc` },
+          events: `${url}/events/{topic}`,
           health: `${url}/health`,
           try: [`ESPALIER_URL=${url} npx espalier tool list`, `ESPALIER_URL=${url} npx espalier tree`]
         })
@@ -121,12 +133,13 @@ const drain = Layer.effectDiscard(Effect.flatMap(Gate.Gate, (gate) => Effect.add
 export const layer = (options: Options) =>
   drain.pipe(
     Layer.provideMerge(
-      HttpRouter.serve(Layer.mergeAll(rpcOverSockets, rpcOverHttp, pages(options), Edge.layer(options)), {
+      HttpRouter.serve(Layer.mergeAll(rpcOverSockets, rpcOverHttp, events, pages(options), Edge.layer(options)), {
         disableLogger: true,
         disableListenLog: true
       })
     ),
     Layer.provide(GatewayHandlers.layer),
+    Layer.provide(Vigil.layer(options.limits)),
     Layer.provide(Gate.layer),
     Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe("1 MiB"))),
     Layer.provideMerge(listen(options))

@@ -2,21 +2,25 @@
  * RPC over WebSockets, with bounds on what one client may cost.
  *
  * A client that sends five malformed frames is cut off. One that does not read is waited for once a megabyte is under
- * way to it, so its calls and subscriptions stand still and nobody else's do; after ten seconds it is cut off too.
+ * way to it, so its calls and subscriptions stand still and nobody else's do; `Vigil` cuts it off when that lasts, as
+ * it does with those who have vanished. Frames that are written in one turn of the event loop leave in one piece.
  */
-import { Effect, Latch, Queue, Result } from "effect"
+import { Effect, Exit, Latch, Queue, Result, Schema } from "effect"
 import type { HttpServerRequest } from "effect/http"
 import { HttpServerResponse } from "effect/http"
 import { RpcServer } from "effect/rpc"
-import type { FromClientEncoded, FromServerEncoded } from "effect/rpc/RpcMessage"
+import type { FromClientEncoded, FromServerEncoded, ResponseExitEncoded } from "effect/rpc/RpcMessage"
 import { Socket } from "effect/socket"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Frames from "./Frames.ts"
+import { hardUnread, softUnread } from "../../services/gateway/ConnectionLimits.ts"
+import { InvalidInput } from "../../services/InvalidInput.ts"
 import { type Connection, Gate } from "./Gate.ts"
+import { Vigil } from "./Vigil.ts"
 
 const strikes = 5
-const maxUnread = 1024 * 1024
-const patience = "10 seconds"
+/** A WebSocket ping without a payload, as a server sends it. */
+const ping = Buffer.from([0x89, 0x00])
 
 const goodbye = new Socket.CloseEvent(1012, "the server is shutting down")
 const tooManyMalformed = new Socket.CloseEvent(1008, `${strikes} malformed frames`)
@@ -24,23 +28,55 @@ const tooLong = new Socket.CloseEvent(1009, `a message is at most ${Frames.maxFr
 
 interface Client {
   readonly write: (frame: string | Uint8Array) => Effect.Effect<void>
+  /** Calls and subscriptions that have not been answered to the end. */
+  underWay: number
 }
+
+const tooMuch = new InvalidInput({
+  subject: "call",
+  issues: [{ path: "", message: `the answer is longer than ${hardUnread} bytes; ask for less at a time, with limit` }]
+})
 
 export const make = Effect.gen(function* () {
   const gate = yield* Gate
   const disconnects = yield* Queue.unbounded<number>()
   const clients = new Map<number, Client>()
+  const vigil = yield* Vigil
   const { encode, decode } = Frames.serialization.makeUnsafe()
+  const refusal = Schema.encodeUnknownSync(
+    Frames.serialization.codecFor(Schema.Exit(Schema.Void, InvalidInput, Schema.Defect()))
+  )(Exit.fail(tooMuch)) as ResponseExitEncoded["exit"]
   let nextClient = 0
   let deliver: (clientId: number, frame: FromClientEncoded) => Effect.Effect<void> = () => Effect.void
+
+  const send = (client: Client, message: FromServerEncoded): Effect.Effect<void> => {
+    const frame = encode(message)
+    if (frame === undefined) return Effect.void
+    if (frame.length > softUnread && message._tag === "Chunk" && message.values.length > 1) {
+      const [first, ...rest] = message.values
+      const middle = Math.ceil(rest.length / 2)
+      const before = { ...message, values: [first, ...rest.slice(0, middle - 1)] as const }
+      const after = rest.slice(middle - 1)
+      if (after[0] !== undefined) {
+        return Effect.andThen(
+          send(client, before),
+          Effect.suspend(() => send(client, { ...message, values: [after[0], ...after.slice(1)] }))
+        )
+      }
+    }
+    if (frame.length > hardUnread && message._tag === "Exit") return send(client, { ...message, exit: refusal })
+    return client.write(frame)
+  }
 
   const protocol = yield* RpcServer.Protocol.make((write) => {
     deliver = write
     return Effect.succeed({
       disconnects,
       send: (clientId: number, message: FromServerEncoded) => {
-        const frame = encode(message)
-        return frame === undefined ? Effect.void : (clients.get(clientId)?.write(frame) ?? Effect.void)
+        const client = clients.get(clientId)
+        if (client === undefined) return Effect.void
+        if (message._tag === "Exit") client.underWay = Math.max(0, client.underWay - 1)
+        return send(client, message)
       },
       end: () => Effect.void,
       clientIds: Effect.sync(() => new Set(clients.keys())),
@@ -63,24 +99,42 @@ export const make = Effect.gen(function* () {
     const destroy = Effect.sync(() => wire.destroy())
     wire.on("drain", open).once("close", open)
 
+    let isCorked = false
+    const uncork = () => {
+      isCorked = false
+      wire.uncork()
+    }
     const write = (frame: string | Uint8Array): Effect.Effect<void> =>
       Effect.suspend(() => {
         if (wire.destroyed) return Effect.void
-        if (wire.writableLength <= maxUnread) return Effect.ignore(writer.write(frame))
+        if (wire.writableLength <= softUnread) {
+          if (!isCorked) {
+            isCorked = true
+            wire.cork()
+            process.nextTick(uncork)
+          }
+          return Effect.ignore(writer.write(frame))
+        }
         drained.closeUnsafe()
-        return drained.await.pipe(
-          Effect.timeoutOrElse({ duration: patience, orElse: () => destroy }),
-          Effect.andThen(write(frame))
-        )
+        return Effect.andThen(drained.await, write(frame))
       })
     const connection: Connection = { close: Effect.ignore(writer.write(goodbye)), destroy }
-    clients.set(id, { write })
+    const client: Client = { write, underWay: 0 }
+    clients.set(id, client)
     gate.add(connection)
     yield* Effect.addFinalizer(() => {
       wire.off("drain", open).off("close", open)
       clients.delete(id)
       gate.remove(connection)
       return Queue.offer(disconnects, id)
+    })
+
+    yield* vigil.watch({
+      wire,
+      answers: true,
+      underWay: () => client.underWay,
+      ping: () => wire.write(ping),
+      close: (reason) => Effect.ignore(writer.write(new Socket.CloseEvent(1001, reason)))
     })
 
     let malformed = 0
@@ -91,6 +145,7 @@ export const make = Effect.gen(function* () {
         if (Result.isFailure(frames)) return yield* writer.write(tooLong)
         for (const frame of frames.success) {
           if (frame._tag === "Malformed" && ++malformed > strikes) return yield* writer.write(tooManyMalformed)
+          if (frame._tag === "Request") client.underWay++
           // A socket ends by closing: a client that only says so keeps what it has under way.
           if (frame._tag !== "Eof") yield* deliver(id, frame as FromClientEncoded)
         }

@@ -25,6 +25,7 @@ export const appendOf = (
   events: Events,
   now: number
 ): { readonly append: Append; readonly worker: Worker } => {
+  if (worker !== undefined && isEnded(worker)) throw new Error(`${stream} has had its last event`)
   const after = worker?.sequence ?? 0
   let next = worker
   events.forEach((event, index) => {

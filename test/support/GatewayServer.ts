@@ -2,6 +2,7 @@
 import { Context, Layer, Logger } from "effect"
 import { createConnection, type Socket } from "node:net"
 import * as HttpGateway from "../../layers/gateway/HttpGateway.ts"
+import type { ConnectionLimits } from "../../services/gateway/ConnectionLimits.ts"
 import * as FakeRuntime from "./FakeRuntime.ts"
 
 export class ServerUrl extends Context.Service<ServerUrl, string>()("test/ServerUrl") {}
@@ -14,8 +15,12 @@ const Log = Logger.layer([
   })
 ])
 
-export const server = (port = 0) =>
-  HttpGateway.layer({ port, version: "0.0.0" }).pipe(Layer.provide(FakeRuntime.layer), Layer.provide(Log))
+export const server = (port = 0, limits?: Partial<ConnectionLimits>) =>
+  HttpGateway.layer({ port, version: "0.0.0", limits }).pipe(Layer.provide(FakeRuntime.layer), Layer.provide(Log))
+
+/** One whose connections have limits of their own. */
+export const layerWith = (limits: Partial<ConnectionLimits>) =>
+  Layer.effect(ServerUrl, HttpGateway.url).pipe(Layer.provide(server(0, limits)))
 
 export const layer = Layer.effect(ServerUrl, HttpGateway.url).pipe(Layer.provide(server()))
 

@@ -50,6 +50,26 @@ describe("BoundedWorkerPool", () => {
     }).pipe(Effect.provide(environment()))
   )
 
+  it.effect("ends a worker once at whatever step its executor is taken from under it", () =>
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const executors = yield* ToolExecutors
+      for (let steps = 0; steps < 40; steps++) {
+        const id = yield* pool.submit(world.task(`t${steps}`, { tool: "again" }))
+        yield* eventually("running", () => world.running === 1)
+        yield* world.finish(`t${steps}`)
+        for (let step = 0; step < steps; step++) yield* Effect.yieldNow
+        yield* Effect.ignore(executors.terminateChild(id))
+        yield* eventually("ended", () => world.eventsOf(id).includes("WorkerCompleted"))
+        yield* Effect.yieldNow
+        assert.strictEqual((yield* endsOf(id)).length, 1, `after ${steps} steps: ${world.eventsOf(id).join()}`)
+      }
+      const { running } = yield* pool.status
+      assert.strictEqual(running, 0)
+    }).pipe(Effect.provide(environment()))
+  )
+
   it.effect("keeps workers running while its child is down", () =>
     Effect.gen(function* () {
       const world = yield* PoolWorld

@@ -201,7 +201,9 @@ const call = (world: World, step: Call): Effect.Effect<string> => {
 const specText = ({ restart, shutdown, significant, type }: ChildSpec): string =>
   [
     restart ?? "permanent",
-    shutdown ?? (type === "supervisor" ? "infinity" : "5000"),
+    typeof shutdown === "object"
+      ? JSON.stringify(shutdown)
+      : (shutdown ?? (type === "supervisor" ? "infinity" : "5000")),
     type ?? "worker",
     significant === true
   ].join("/")

@@ -1,0 +1,186 @@
+/** What each event means, who tells it and when: the words of `docs/events.md`, which is made from this and the schemas. */
+import type { Delivery, RuntimeEvent } from "./RuntimeEvent.ts"
+
+type Fields<Event> = Omit<Event, "_tag">
+
+export interface Entry<Event> {
+  readonly when: string
+  /** Which part of the runtime tells it. */
+  readonly by: string
+  readonly fields: { readonly [Name in keyof Required<Fields<Event>>]: string }
+}
+
+type Catalogue<All extends { readonly _tag: string }> = {
+  readonly [Tag in All["_tag"]]: Entry<Extract<All, { readonly _tag: Tag }>>
+}
+
+const session = "the session"
+const pool = "the worker pool"
+const supervisor = "the child's supervisor"
+const path = "the child's place in the tree, ids joined by `/`"
+const turn = "the turn"
+
+export const events: Catalogue<RuntimeEvent> = {
+  SessionStarted: {
+    when: "A session was created: always the first event of its topic.",
+    by: session,
+    fields: { title: "for people", agentType: "the declared kind of agent", metadata: "labels of the caller's own" }
+  },
+  SessionUpdated: {
+    when: "Its title or its labels were changed.",
+    by: session,
+    fields: { title: "the new title, when it changed", metadata: "all labels, when they changed" }
+  },
+  MessageReceived: {
+    when: "A user's message was accepted: from here on it is never lost and is answered exactly once.",
+    by: session,
+    fields: { messageId: "the caller's id of it, or one made for it", text: "the message" }
+  },
+  TurnStarted: {
+    when: "The session began to answer a message.",
+    by: session,
+    fields: { turnId: turn, messageId: "the message that it answers" }
+  },
+  ToolCallRequested: {
+    when: "A tool call was decided on, before anything of it runs.",
+    by: session,
+    fields: {
+      callId: "the call",
+      turnId: "the turn that asked for it; absent when a person did",
+      workerId: "the worker that runs it; absent for a fast tool",
+      tool: "name of the tool",
+      args: "its arguments"
+    }
+  },
+  ToolCallSettled: {
+    when: "A tool call ended: once for each `ToolCallRequested`, by recovery if need be.",
+    by: session,
+    fields: { callId: "the call", outcome: "its result, its failure, or that it was cancelled or cut off by a crash" }
+  },
+  MessageSettled: {
+    when: "The assistant's message of a model round is complete: it stands for all `TextDelta`s before it.",
+    by: session,
+    fields: { turnId: turn, messageId: "the assistant's message", text: "all of it", partial: "a cancel cut it off" }
+  },
+  TurnEnded: {
+    when: "A turn is over: exactly once for each `TurnStarted`, by recovery if need be.",
+    by: session,
+    fields: { turnId: turn, outcome: "how it ended", failure: "why, when it failed" }
+  },
+  SessionEnded: {
+    when: "The session was stopped: exactly once, and always the last event of its topic.",
+    by: session,
+    fields: { reason: "why, in the words of whoever stopped it" }
+  },
+  TextDelta: {
+    when: "The model said a piece of its answer. Passing: it has no sequence, is never replayed, and may be missed.",
+    by: "the turn, while it streams",
+    fields: { turnId: turn, text: "the piece" }
+  },
+  WorkerQueued: {
+    when: "Heavy work was accepted, in one append with the session's `ToolCallRequested`: always the first of its topic.",
+    by: pool,
+    fields: {
+      workerId: "the worker",
+      sessionId: "the session it works for",
+      callId: "the session's call",
+      tool: "name of the tool",
+      args: "its arguments",
+      idempotent: "it may be run again when a crash cut it off",
+      limits: "how long it may be silent and run, in milliseconds"
+    }
+  },
+  WorkerStarted: {
+    when: "It got a place in the pool and runs.",
+    by: pool,
+    fields: { attempt: "counts from 1; above 1 the process died while it ran" }
+  },
+  WorkerProgress: {
+    when: "Its tool told how far it is.",
+    by: pool,
+    fields: { percent: "0 to 100, never falls", stage: "what it is at" }
+  },
+  WorkerCompleted: {
+    when: "It ended well. Exactly one of completed, failed and cancelled is the last event of its topic.",
+    by: pool,
+    fields: { result: "what the tool made" }
+  },
+  WorkerFailed: {
+    when: "It failed, outstayed a limit, or a crash cut off what may not be run twice. Last of its topic.",
+    by: "the worker pool, or its recovery",
+    fields: { failure: "a stable code and a sentence" }
+  },
+  WorkerCancelled: {
+    when: "Somebody cancelled it, or stopped its session. Last of its topic.",
+    by: pool,
+    fields: { reason: "who or why" }
+  },
+  ChildStarted: { when: "A supervised child runs.", by: supervisor, fields: { path } },
+  ChildExited: {
+    when: "A child ended by itself, well or by a crash.",
+    by: supervisor,
+    fields: { path, reason: "how it ended" }
+  },
+  ChildRestarted: {
+    when: "A child that had ended runs again.",
+    by: supervisor,
+    fields: { path, attempt: "restarts in the current window", delay: "milliseconds waited before" }
+  },
+  ChildTerminated: {
+    when: "A child was stopped by its supervisor.",
+    by: supervisor,
+    fields: { path, reason: "`Shutdown`, `Killed` when it had to be given up, `Failed` when it broke on its way out" }
+  },
+  SupervisorGaveUp: {
+    when: "More restarts were needed than its intensity allows.",
+    by: "the supervisor itself",
+    fields: { path: "the supervisor, or the one child that stays down", restarts: "restarts in the window" }
+  },
+  HealthSampled: {
+    when: "Every few seconds.",
+    by: "the monitor",
+    fields: {
+      eventLoopDelay: "how late timers ran since the last sample, in milliseconds",
+      rss: "memory of the process, in bytes",
+      heapUsed: "JavaScript heap in use, in bytes",
+      running: "workers that run",
+      queued: "workers that wait",
+      agents: "agents that are alive"
+    }
+  },
+  MaintenanceRan: {
+    when: "Upkeep has done a round.",
+    by: "upkeep",
+    fields: { removedDirectories: "left-over working directories removed", took: "milliseconds" }
+  },
+  MaintenanceFailed: {
+    when: "A round of upkeep could not be finished; it is tried again.",
+    by: "upkeep",
+    fields: { message: "what stood in the way" }
+  }
+}
+
+const at = "Unix time in milliseconds: for people, order is told by `sequence` alone"
+
+export const deliveries: Catalogue<Delivery> = {
+  Event: {
+    when: "An event of the topic's sequence.",
+    by: "the event bus",
+    fields: { topic: "the topic", sequence: "counts the topic's events from 1 without a gap", at, event: "the event" }
+  },
+  Ephemeral: {
+    when: "A passing event. Never replayed, not told when it is skipped.",
+    by: "the event bus",
+    fields: { topic: "the topic", after: "the last sequence that it follows", at, event: "the event" }
+  },
+  Lagged: {
+    when: "The subscriber's policy skipped events, or a system topic no longer keeps them.",
+    by: "the event bus",
+    fields: {
+      topic: "the topic, or the wildcard",
+      from: "first sequence skipped; of a wildcard a position in this subscription",
+      to: "last sequence skipped",
+      count: "how many"
+    }
+  }
+}

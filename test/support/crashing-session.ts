@@ -1,0 +1,78 @@
+// A whole runtime on the directory it is given, whose session is sent the same messages each time. It kills itself at
+// the given step of its work when it comes there for the nth time; without one it goes on until all is answered.
+// Each tool run is noted in the file `ledger`, which no crash takes back.
+import { Effect, Layer, References, Schema, Stream } from "effect"
+import { closeSync, fsyncSync, openSync, writeSync } from "node:fs"
+import { join } from "node:path"
+import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
+import * as DataDirectory from "../../layers/journal/DataDirectory.ts"
+import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
+import { EventBus } from "../../services/events/EventBus.ts"
+import * as Topic from "../../services/events/Topic.ts"
+import { MessageId, SessionId } from "../../services/session/SessionId.ts"
+import { SessionManager } from "../../services/session/SessionManager.ts"
+import * as Tool from "../../services/tools/Tool.ts"
+import * as Runtime from "../../src/server/Runtime.ts"
+
+const [directory = "", point = "", nth = "0"] = process.argv.slice(2)
+const ledger = openSync(join(directory, "ledger"), "a")
+
+let left = Number(nth)
+const reach = (step: string): void => {
+  if (step === point && --left === 0) process.kill(process.pid, "SIGKILL")
+}
+
+const tool = (name: string, weight: "fast" | "heavy") =>
+  Tool.make({
+    name,
+    description: "notes that it ran",
+    parameters: Schema.Struct({ n: Schema.Int }),
+    result: Schema.String,
+    weight,
+    run: ({ n }) =>
+      Effect.sync(() => {
+        writeSync(ledger, `${name} ${n}\n`)
+        fsyncSync(ledger)
+        return "done"
+      })
+  })
+
+const bus = Layer.effect(
+  EventBus,
+  Effect.map(PubSubEventBus.make(), (bus) => ({
+    ...bus,
+    publish: (events) =>
+      Effect.sync(() => reach("before publish")).pipe(
+        Effect.andThen(bus.publish(events)),
+        Effect.andThen(Effect.sync(() => reach("after publish")))
+      )
+  }))
+)
+
+const runtime = Runtime.layerMemory({
+  journal: SqlJournal.layerWith({ onStep: reach }).pipe(Layer.provide(Layer.orDie(DataDirectory.layer(directory)))),
+  eventBus: bus,
+  tools: [tool("note", "fast"), tool("note_heavy", "heavy")]
+})
+
+const MESSAGES = 6
+
+await Effect.runPromise(
+  Effect.gen(function* () {
+    const sessions = yield* SessionManager
+    const events = yield* EventBus
+    const sessionId = SessionId.make("ses_crash")
+    yield* sessions.start({ sessionId })
+    for (let n = 0; n < MESSAGES; n++) {
+      const text = `/tool ${n % 2 === 0 ? "note" : "note_heavy"} {"n":${n}}`
+      yield* sessions.send({ sessionId, messageId: MessageId.make(`msg_${n}`), text })
+    }
+    yield* events.subscribe({ topic: Topic.ofSession(sessionId), from: 1 }).pipe(
+      Stream.filter((delivery) => delivery._tag === "Event" && delivery.event._tag === "TurnEnded"),
+      Stream.take(MESSAGES),
+      Stream.runDrain
+    )
+    writeSync(1, "answered\n")
+  }).pipe(Effect.provide(runtime), Effect.provideService(References.MinimumLogLevel, "None"))
+)
+closeSync(ledger)
