@@ -204,8 +204,10 @@ describe("soak-leak", () => {
             Effect.map(counts, (all) => all.every((count) => count === 0))
           )
           const grown = ((yield* heap) - before) / 1024 / 1024
-          // The measure is the slope; below some thousands of cycles the noise of the heap itself is larger.
-          assert.isBelow(grown, isLong ? 1 + cycles / 2_000 : 8, `${grown.toFixed(1)} MiB`)
+          // Kept on purpose: the heads of the 50,000 streams written last, two of them a cycle. Below some thousands of
+          // cycles the noise of the heap itself is larger than any slope.
+          const remembered = (Math.min(2 * cycles, 50_000) * 350) / 1024 / 1024
+          assert.isBelow(grown, isLong ? 1 + remembered : 8, `${grown.toFixed(1)} MiB`)
         }).pipe(Effect.provide(Runtime.layer({ dataDirectory, tools: [noop] })), quiet)
       }).pipe(Effect.scoped),
     900_000
