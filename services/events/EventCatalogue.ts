@@ -115,7 +115,11 @@ export const events: Catalogue<RuntimeEvent> = {
     by: pool,
     fields: { reason: "who or why" }
   },
-  ChildStarted: { when: "A supervised child runs.", by: supervisor, fields: { path } },
+  ChildStarted: {
+    when: "A supervised child runs.",
+    by: supervisor,
+    fields: { path, reason: "`spec`: its supervisor's spec names it; `call`: somebody asked for it" }
+  },
   ChildExited: {
     when: "A child ended by itself, well or by a crash.",
     by: supervisor,
@@ -124,7 +128,12 @@ export const events: Catalogue<RuntimeEvent> = {
   ChildRestarted: {
     when: "A child that had ended runs again.",
     by: supervisor,
-    fields: { path, attempt: "restarts in the current window", delay: "milliseconds waited before" }
+    fields: {
+      path,
+      attempt: "restarts in the current window",
+      delay: "milliseconds waited before",
+      reason: "how its last life ended"
+    }
   },
   ChildTerminated: {
     when: "A child was stopped by its supervisor.",
@@ -134,7 +143,11 @@ export const events: Catalogue<RuntimeEvent> = {
   SupervisorGaveUp: {
     when: "More restarts were needed than its intensity allows.",
     by: "the supervisor itself",
-    fields: { path: "the supervisor, or the one child that stays down", restarts: "restarts in the window" }
+    fields: {
+      path: "the supervisor, or the one child that stays down",
+      restarts: "restarts in the window",
+      reason: "the end that was one too many"
+    }
   },
   HealthSampled: {
     when: "Every few seconds.",
@@ -151,7 +164,13 @@ export const events: Catalogue<RuntimeEvent> = {
   MaintenanceRan: {
     when: "Upkeep has done a round.",
     by: "upkeep",
-    fields: { removedDirectories: "left-over working directories removed", took: "milliseconds" }
+    fields: {
+      removedDirectories: "left-over working directories removed",
+      removedWorkers: "streams of workers that were let go of because they were old",
+      removedSessions: "the same of sessions",
+      removedEvents: "old events of sessions that were let go of",
+      took: "milliseconds"
+    }
   },
   MaintenanceFailed: {
     when: "A round of upkeep could not be finished; it is tried again.",
