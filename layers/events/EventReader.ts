@@ -6,7 +6,7 @@
  * follow its cursor (the backlog overflowed, the bus was restarted, a writer died between journal and bus) it goes
  * back to the log from where it stands. So there is one way to be up to date, at the start and ever after.
  */
-import { Array as Arr, type Cause, type Duration, Effect, type Pull } from "effect"
+import { Array as Arr, type Cause, type Duration, Effect, type Pull, type Scope } from "effect"
 import type { Delivery, Recorded } from "../../services/events/RuntimeEvent.ts"
 import {
   CursorAhead,
@@ -27,6 +27,8 @@ export interface EventLog {
   readonly latest: Effect.Effect<number, StorageError>
   /** Events above `after`, or from the oldest that is left. */
   readonly read: (after: number, limit: number) => Effect.Effect<ReadonlyArray<Recorded>, StorageError>
+  /** Keeps what is on record from `from()` on, until the scope closes. */
+  readonly hold: (from: () => number) => Effect.Effect<void, never, Scope.Scope>
 }
 
 export interface Reader {
@@ -55,12 +57,13 @@ export const make = Effect.fnUntraced(function* (
 ) {
   const backlog = new Backlog(policy, capacity)
   const intake = yield* Intake.make({ subject: topic, policy, backlog, live, patience })
+  /** Last sequence that the subscriber has, or was told it will not get; unknown until the first event from now on. */
+  let cursor = from === undefined ? undefined : Math.max(from - 1, 0)
+  yield* log.hold(() => (cursor === undefined ? (backlog.firstSeen ?? Infinity) : cursor + 1))
   yield* intake.attach
   const latest = yield* log.latest
   if (from !== undefined && from > latest + 1) return yield* new CursorAhead({ topic, from, latest })
 
-  /** Last sequence that the subscriber has, or was told it will not get; unknown until the first event from now on. */
-  let cursor = from === undefined ? undefined : Math.max(from - 1, 0)
   let isReplaying = cursor !== undefined && cursor < latest
   let delivered = 0
   let lost = 0

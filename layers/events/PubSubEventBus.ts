@@ -77,11 +77,14 @@ export const make = Effect.fnUntraced(function* ({ patience = "5 seconds", windo
     isDurable(topic)
       ? {
           latest: Effect.map(journal.head(topic), (head) => head?.sequence ?? 0),
-          read: (after, limit) => journal.read({ stream: topic, after, limit })
+          read: (after, limit) => journal.read({ stream: topic, after, limit }),
+          hold: (from) => journal.hold(topic, from)
         }
       : {
           latest: Effect.sync(() => windowOf(topic).latest),
-          read: (after, limit) => Effect.sync(() => windowOf(topic).read(after, limit))
+          read: (after, limit) => Effect.sync(() => windowOf(topic).read(after, limit)),
+          // A window goes on for everybody: who is too slow is told so.
+          hold: () => Effect.void
         }
 
   const open = Effect.fnUntraced(

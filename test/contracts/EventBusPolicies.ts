@@ -7,7 +7,7 @@ import type { Delivery } from "../../services/events/RuntimeEvent.ts"
 import { Policy, SubscriptionCut } from "../../services/events/Subscription.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import type { SubscriberStats } from "../../services/events/TopicStats.ts"
-import type { Journal } from "../../services/journal/Journal.ts"
+import { Journal } from "../../services/journal/Journal.ts"
 import { sessionTopic, workerTopic } from "../support/topics.ts"
 import { a, listen, range, record, settle, show, write } from "./EventBus.ts"
 
@@ -141,6 +141,35 @@ export const eventBusPolicies = <E>(bus: Layer.Layer<EventBus | Journal, E>) => 
       assert.include(yield* refusal({ topic: "session:*", from: 1 }), "has no past")
       assert.include(yield* refusal({ topic: "worker:*", policy: "catchup" }), "sliding, dropping or disconnect")
       assert.include(yield* refusal({ topic: Topic.health, policy: "backpressure" }), "waits for nobody")
+    })
+  )
+
+  test(
+    "history that was let go of is refused with where it begins; what a reader still needs is not let go of",
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      yield* write(5_000)
+      const gate = yield* Latch.make()
+      const { fiber, got } = yield* listen({ topic: a, from: 1, capacity: 2 }, () => gate.await)
+      yield* settle
+      const event = { _tag: "SessionEnded" as const, reason: "" }
+      const snapshot = { version: 1, state: "{}", needs: 4_000 }
+      yield* journal.append([{ stream: a, after: 5_000, events: [event], open: true, summary: "", snapshot }])
+      assert.isAtMost(yield* journal.compact({ stream: a, before: 4_000 }), 257)
+      yield* gate.open
+      for (let n = 0; n < 10; n++) yield* settle
+      assert.deepStrictEqual(show(got), range(1, 5_001))
+      yield* Fiber.interrupt(fiber)
+
+      const earliest = yield* journal.compact({ stream: a, before: 4_000 })
+      assert.isAbove(earliest, 2)
+      const bus = yield* EventBus
+      const refusal = yield* Effect.flip(Effect.scoped(bus.open({ topic: a, from: 2 })))
+      assert.deepInclude(refusal, { _tag: "CursorExpired", topic: a, from: 2, earliest })
+      assert.include(refusal.message, `subscribe from ${earliest}`)
+      const rest = yield* listen({ topic: a, from: earliest })
+      for (let n = 0; n < 10; n++) yield* settle
+      assert.deepStrictEqual(show(rest.got), range(earliest, 5_001))
     })
   )
 

@@ -74,21 +74,23 @@ layer(GatewayServer.layer, { excludeTestServices: true })("the gateway", (it) =>
         )
       )
 
-      it.effect("what breaks inside comes out as an id, with nothing of the cause, and ends only its own call", () =>
-        using(
-          Effect.gen(function* () {
-            const espalier = yield* Client.Client
-            const slow = yield* Effect.forkChild(espalier.GetSession({ sessionId: SessionId.make("ses_slow") }))
-            yield* Effect.yieldNow
-            const error = yield* Effect.flip(espalier.GetSession({ sessionId: SessionId.make("ses_broken") }))
-            assert.instanceOf(error, InternalError)
-            assert.notInclude(JSON.stringify(error), secret)
-            const { errorId } = error
-            assert.isTrue(logged.some((line) => line.includes(errorId)))
-            assert.strictEqual(slow.pollUnsafe(), undefined)
-            yield* Fiber.interrupt(slow)
-          })
-        )
+      it.effect(
+        "defect-blast: what breaks inside comes out as an id, with nothing of the cause, and ends only its own call",
+        () =>
+          using(
+            Effect.gen(function* () {
+              const espalier = yield* Client.Client
+              const slow = yield* Effect.forkChild(espalier.GetSession({ sessionId: SessionId.make("ses_slow") }))
+              yield* Effect.yieldNow
+              const error = yield* Effect.flip(espalier.GetSession({ sessionId: SessionId.make("ses_broken") }))
+              assert.instanceOf(error, InternalError)
+              assert.notInclude(JSON.stringify(error), secret)
+              const { errorId } = error
+              assert.isTrue(logged.some((line) => line.includes(errorId)))
+              assert.strictEqual(slow.pollUnsafe(), undefined)
+              yield* Fiber.interrupt(slow)
+            })
+          )
       )
     })
   }
@@ -117,19 +119,26 @@ layer(GatewayServer.layer, { excludeTestServices: true })("the gateway", (it) =>
     })
   )
 
-  it.effect("a connection has 256 calls under way; more are refused at once and the others are not disturbed", () =>
-    Effect.gen(function* () {
-      const { next, received, send, ws } = yield* Effect.flatMap(ServerUrl, (url) => Effect.promise(() => socket(url)))
-      for (let id = 1; id <= 300; id++) send(call(id, "GetSession", { sessionId: "ses_slow" }))
-      const refusal = yield* Effect.promise(() => next(({ requestId }) => requestId === 300))
-      assert.include(JSON.stringify(refusal), `"Overloaded"`)
-      assert.strictEqual(received.length, 44)
-      send({ _tag: "Interrupt", requestId: 1 })
-      yield* Effect.promise(() => next(({ requestId }) => requestId === 1))
-      send(call(301, "PoolStatus"))
-      assert.include(JSON.stringify(yield* Effect.promise(() => next(({ requestId }) => requestId === 301))), "permits")
-      ws.close()
-    })
+  it.effect(
+    "in-flight-flood: a connection has 256 calls under way; more are refused at once and the others are not disturbed",
+    () =>
+      Effect.gen(function* () {
+        const { next, received, send, ws } = yield* Effect.flatMap(ServerUrl, (url) =>
+          Effect.promise(() => socket(url))
+        )
+        for (let id = 1; id <= 300; id++) send(call(id, "GetSession", { sessionId: "ses_slow" }))
+        const refusal = yield* Effect.promise(() => next(({ requestId }) => requestId === 300))
+        assert.include(JSON.stringify(refusal), `"Overloaded"`)
+        assert.strictEqual(received.length, 44)
+        send({ _tag: "Interrupt", requestId: 1 })
+        yield* Effect.promise(() => next(({ requestId }) => requestId === 1))
+        send(call(301, "PoolStatus"))
+        assert.include(
+          JSON.stringify(yield* Effect.promise(() => next(({ requestId }) => requestId === 301))),
+          "permits"
+        )
+        ws.close()
+      })
   )
 
   it.effect("a client that does not read costs the calls it may have under way, and slows nobody else", () =>
@@ -175,7 +184,7 @@ layer(GatewayServer.layer, { excludeTestServices: true })("the gateway", (it) =>
     })
   )
 
-  it.effect("a message beyond 1 MiB closes its connection with 1009, a body with 413", () =>
+  it.effect("body-limits: a message beyond 1 MiB closes its connection with 1009, a body with 413", () =>
     Effect.gen(function* () {
       const url = yield* ServerUrl
       const { closed, send } = yield* Effect.promise(() => socket(url))

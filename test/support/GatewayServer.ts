@@ -35,6 +35,12 @@ export const raw = (url: string, request: string): Promise<string> =>
     setTimeout(() => socket.destroy(), 300)
   })
 
+/** A masked text frame of up to 65,535 bytes; the mask is zero, so the payload stands as it is. */
+export const masked = (frame: unknown): Buffer => {
+  const payload = Buffer.from(`${JSON.stringify(frame)}\n`)
+  return Buffer.concat([Buffer.from([0x81, 0xfe, payload.length >> 8, payload.length & 0xff, 0, 0, 0, 0]), payload])
+}
+
 /** A WebSocket client that sends and never reads. */
 export const deaf = (url: string, frames: ReadonlyArray<unknown>): Promise<Socket> =>
   new Promise((resolve, reject) => {
@@ -45,13 +51,7 @@ export const deaf = (url: string, frames: ReadonlyArray<unknown>): Promise<Socke
     )
     wire.once("data", () => {
       wire.pause()
-      for (const frame of frames) {
-        const payload = Buffer.from(`${JSON.stringify(frame)}\n`)
-        // A masked text frame of up to 65,535 bytes; the mask is zero, so the payload stands as it is.
-        wire.write(
-          Buffer.concat([Buffer.from([0x81, 0xfe, payload.length >> 8, payload.length & 0xff, 0, 0, 0, 0]), payload])
-        )
-      }
+      for (const frame of frames) wire.write(masked(frame))
       resolve(wire)
     })
   })

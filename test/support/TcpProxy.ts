@@ -7,6 +7,8 @@ export interface TcpProxy {
   target: number
   /** Cuts every connection; hard: with a reset instead of an end. */
   readonly cut: (hard: boolean) => number
+  /** From now on nothing passes, in either direction, and nobody is told: a cable pulled out. */
+  readonly freeze: () => void
 }
 
 export const make = (target: number) =>
@@ -38,6 +40,14 @@ export const make = (target: number) =>
             else socket.destroy()
           }
           return count
+        },
+        freeze: () => {
+          for (const socket of sockets) {
+            socket.removeAllListeners("close").removeAllListeners("error")
+            socket.on("error", () => {})
+            socket.unpipe()
+            socket.pause()
+          }
         },
         close: () => {
           server.close()
