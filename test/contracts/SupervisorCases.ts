@@ -413,7 +413,9 @@ export const supervisorCases = (layer: Layer.Layer<Supervisor>) => {
         { autoShutdown: "all_significant" }
       )
       const busy = yield* Effect.forkChild(
-        Effect.exit(ref.startChild({ id: "gate", restart: "temporary", start: Effect.as(Deferred.await(gate), Effect.void) })),
+        Effect.exit(
+          ref.startChild({ id: "gate", restart: "temporary", start: Effect.as(Deferred.await(gate), Effect.void) })
+        ),
         { startImmediately: true }
       )
       yield* Deferred.succeed(boom, undefined)

@@ -4,10 +4,13 @@ import { readFileSync } from "node:fs"
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8")
 
-const rows = Array.from(read("docs/otp-cases.md").matchAll(/^\| `(\w+)` \| (.+) \|$/gm), ([, name = "", answer = ""]) => ({
-  name,
-  answer
-}))
+const rows = Array.from(
+  read("docs/otp-cases.md").matchAll(/^\| `(\w+)` \| (.+) \|$/gm),
+  ([, name = "", answer = ""]) => ({
+    name,
+    answer
+  })
+)
 
 /** What the tests of a file are called; `${…}` stands for anything. */
 const titles = (file: string): ReadonlyArray<RegExp> =>

@@ -279,7 +279,7 @@ const advance = (millis: number) =>
   )
 
 const restart = fc.constantFrom("permanent", "transient", "temporary" as const)
-const child = (id: string, sup: fc.Arbitrary<SupShape> | undefined = undefined): fc.Arbitrary<Shape> =>
+const child = (id: string, sup?: fc.Arbitrary<SupShape>): fc.Arbitrary<Shape> =>
   fc.record({
     id: fc.constant(id),
     restart,
@@ -312,18 +312,16 @@ const text = (shape: SupShape, indent = "\n  "): string =>
       ...(sup === undefined ? [] : [text(sup, `${indent}  `)])
     ])
   ].join("")
-const readable = middle
-  .map(Model.valid)
-  .map((shape) => ({ ...shape, [fc.toStringMethod]: () => `${text(shape)}\n` }))
+const readable = middle.map(Model.valid).map((shape) => ({ ...shape, [fc.toStringMethod]: () => `${text(shape)}\n` }))
 
 const names = fc.constantFrom("a", "b", "c", "d", "e", "x", "v")
 const places = fc.constantFrom("middle", "inner")
 const commands = fc.commands(
   [
-    fc.tuple(names, fc.constantFrom("error", "error", "normal", "shutdown", "kill" as const)).map((args) => exit(...args)),
     fc
-      .tuple(fc.constantFrom("terminate", "restart", "delete" as const), places, names)
-      .map((args) => call(...args)),
+      .tuple(names, fc.constantFrom("error", "error", "normal", "shutdown", "kill" as const))
+      .map((args) => exit(...args)),
+    fc.tuple(fc.constantFrom("terminate", "restart", "delete" as const), places, names).map((args) => call(...args)),
     child("x").map((shape) => startChild("middle", { ...shape, significant: false })),
     child("v").map((shape) => startChild("inner", { ...shape, significant: false })),
     fc.constantFrom(100, 1_000, 1_001, 4_000, 5_001).map(advance)
