@@ -142,6 +142,8 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
 
   const startAgain = (due: ReadonlyArray<SupervisedChild>): Effect.Effect<void> =>
     Effect.gen(function* () {
+      // The pause is over: whoever is not reached because one before it does not start is not about to restart.
+      for (const child of due) child.state = "stopped"
       for (const child of due) {
         const now = core.now()
         child.restarts = [...recentRestarts(child.restarts, now, flags.period), now]
