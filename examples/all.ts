@@ -4,6 +4,17 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
+const examples = [
+  "supervision-one-for-one",
+  "supervision-rest-for-one",
+  "supervision-one-for-all",
+  "supervision-dynamic",
+  "supervision-tree",
+  "embed",
+  "client",
+  "recover"
+]
+
 const root = new URL("..", import.meta.url).pathname
 const data = mkdtempSync(join(tmpdir(), "espalier-examples-"))
 
@@ -30,7 +41,7 @@ const server = start("src/main.ts", ["--port", "0"], { ESPALIER_DATA: data }, tr
 let failed = 0
 try {
   const url = await urlOf(server)
-  for (const example of ["embed", "client", "recover"]) {
+  for (const example of examples) {
     console.log(`\n--- examples/${example}.ts`)
     const code = await ended(start(`examples/${example}.ts`, [], { ESPALIER_URL: url }, false))
     if (code !== 0) {

@@ -12,7 +12,7 @@ import type { Topic } from "../../services/events/Topic.ts"
 import type { Waiting } from "../../services/worker/FairQueue.ts"
 import { ProgressReports } from "../../services/worker/ProgressReports.ts"
 import { Schedule } from "../../services/worker/Schedule.ts"
-import { isEnded, type Worker } from "../../services/worker/Worker.ts"
+import type { Worker } from "../../services/worker/Worker.ts"
 import type { WorkerEvent } from "../../services/worker/WorkerEvent.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import { PoolSaturated, WorkerNotFound } from "../../services/worker/WorkerPool.ts"
@@ -186,11 +186,7 @@ export class PoolState {
   /** Its child was interrupted from outside. It is next in line, unless its end is decided. */
   abandon(entry: Entry) {
     const end = entry.decided ?? this.cancellation(entry)
-    if (entry.decided !== undefined && isEnded(entry.worker)) {
-      // Interrupted between the append of its end and taking note of that.
-      this.finish(entry, entry.decided)
-      this.tell(entry, entry.decided)
-    } else if (end === undefined) {
+    if (end === undefined) {
       entry.phase = "queued"
       entry.waiting = this.schedule.requeue(entry.sessionId, entry)
     } else {

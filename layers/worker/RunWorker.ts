@@ -43,9 +43,14 @@ const failed = (failure: Failure): End => ({ _tag: "WorkerFailed", failure })
 export const make = ({ grace, records, registry, state, tools }: Surroundings) => {
   let started = 0
 
-  /** Tries until the journal takes it. The permit is held meanwhile: nothing else could start either. */
-  const persist = (entry: Entry, events: Events) =>
+  /**
+   * Tries until the journal takes it; `then` belongs to it, whatever stops the worker in between. The permit is held
+   * meanwhile: nothing else could start either.
+   */
+  const persist = (entry: Entry, events: Events, then: () => void = () => undefined) =>
     Effect.suspend(() => records.record([{ entry, events }])).pipe(
+      Effect.andThen(Effect.sync(then)),
+      Effect.uninterruptible,
       Effect.tapError((error) =>
         Effect.andThen(
           Effect.sync(() => state.tellRefusal(entry, error)),
@@ -140,8 +145,7 @@ export const make = ({ grace, records, registry, state, tools }: Surroundings) =
       const { end, isStopped } = yield* live(entry, scope)
       entry.phase = "ending"
       entry.decided = end
-      yield* persist(entry, lastWords(entry, end))
-      state.finish(entry, end)
+      yield* persist(entry, lastWords(entry, end), () => state.finish(entry, end))
       if (isStopped) return
       yield* Effect.logError(`worker ${entry.id} does not stop: its permit is free, its last fiber still runs`)
       state.tell(entry, end)

@@ -118,7 +118,7 @@ export const events: Catalogue<RuntimeEvent> = {
   ChildStarted: {
     when: "A supervised child runs.",
     by: supervisor,
-    fields: { path, reason: "`spec`: its supervisor's spec names it; `call`: somebody asked for it" }
+    fields: { path, reason: "`spec` when its supervisor's spec names it, `call` when somebody asked for it" }
   },
   ChildExited: {
     when: "A child ended by itself, well or by a crash.",
@@ -166,9 +166,9 @@ export const events: Catalogue<RuntimeEvent> = {
     by: "upkeep",
     fields: {
       removedDirectories: "left-over working directories removed",
-      removedWorkers: "streams of workers that were let go of because they were old",
-      removedSessions: "the same of sessions",
-      removedEvents: "old events of sessions that were let go of",
+      removedWorkers: "old workers removed",
+      removedSessions: "old sessions removed",
+      removedEvents: "old events of sessions removed",
       took: "milliseconds"
     }
   },

@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { supervisorContract } from "../contracts/Supervisor.ts"
+import { supervisorCases } from "../contracts/SupervisorCases.ts"
 import { makeProbe, settle } from "./probe.ts"
 
 const Setting = Context.Reference<string>("test/Setting", { defaultValue: () => "default" })
@@ -19,6 +20,7 @@ const captureLog = () => {
 
 describe("FiberSupervisor", () => {
   supervisorContract(FiberSupervisor.layer)
+  supervisorCases(FiberSupervisor.layer)
 
   it.effect("a child runs in its supervisor's context, the first time and every time", () =>
     Effect.gen(function* () {

@@ -27,11 +27,11 @@ const auto = fc.constantFrom("never", "any_significant", "all_significant" as co
 
 /** The first start mostly succeeds: a tree that does not start has little to show. */
 const starts = fc.oneof(
-  { weight: 12, arbitrary: fc.constant<ReadonlyArray<"ok" | "no">>([]) },
+  { weight: 8, arbitrary: fc.constant<ReadonlyArray<"ok" | "no">>([]) },
   {
-    weight: 5,
+    weight: 8,
     arbitrary: fc
-      .array(fc.constantFrom("no", "ok" as const), { minLength: 1, maxLength: 4 })
+      .array(fc.constantFrom("no", "no", "ok" as const), { minLength: 1, maxLength: 4, size: "max" })
       .map((later): ReadonlyArray<"ok" | "no"> => ["ok", ...later])
   },
   { weight: 1, arbitrary: fc.constant<ReadonlyArray<"ok" | "no">>(["no"]) }
@@ -82,7 +82,39 @@ const sup = (child: fc.Arbitrary<Child>, minLength: number, maxLength: number): 
 
 const leaf = fc.oneof({ weight: 5, arbitrary: worker }, { weight: 1, arbitrary: dyn })
 const inner = fc.oneof({ weight: 4, arbitrary: leaf }, { weight: 1, arbitrary: asChild(sup(leaf, 0, 3)) })
-const tree = sup(fc.oneof({ weight: 3, arbitrary: leaf }, { weight: 1, arbitrary: asChild(sup(inner, 0, 3)) }), 1, 5)
+const anything = sup(
+  fc.oneof({ weight: 3, arbitrary: leaf }, { weight: 1, arbitrary: asChild(sup(inner, 0, 3)) }),
+  1,
+  5
+)
+
+/** Where most children count for the end of the whole. */
+const ending = (child: fc.Arbitrary<Child>): fc.Arbitrary<Child> =>
+  fc.record({ child, restart: fc.constantFrom("transient", "temporary" as const) }).map(({ child, restart }) => ({
+    ...child,
+    restart,
+    significant: true
+  }))
+const withEnds = (children: fc.Arbitrary<Child>): fc.Arbitrary<Sup> =>
+  fc
+    .record({ sup: sup(children, 2, 4), auto: fc.constantFrom("any_significant", "all_significant" as const) })
+    .map(({ auto, sup }) => ({ ...sup, auto, intensity: Math.max(1, sup.intensity) }))
+const endings = withEnds(
+  fc.oneof(
+    { weight: 4, arbitrary: ending(worker) },
+    { weight: 1, arbitrary: worker },
+    { weight: 1, arbitrary: ending(asChild(withEnds(ending(worker)))) }
+  )
+)
+
+/** Where most of what happens happens to dynamic children. */
+const dynamics = sup(fc.oneof({ weight: 4, arbitrary: dyn }, { weight: 1, arbitrary: worker }), 1, 2)
+
+const tree = fc.oneof(
+  { weight: 4, arbitrary: anything },
+  { weight: 2, arbitrary: endings },
+  { weight: 2, arbitrary: dynamics }
+)
 
 /** Letters only, so that no name is a word of Erlang's: `a`, `b`, … `aa`, `bb`, … */
 const letters = (alphabet: string, index: number): string =>
