@@ -20,6 +20,7 @@ import { ServerUnreachable } from "../services/gateway/ServerUnreachable.ts"
 import type { Delivery } from "../services/events/RuntimeEvent.ts"
 import type { Topic } from "../services/events/Topic.ts"
 import { InvalidInput } from "../services/InvalidInput.ts"
+import { BatchingWebSocket } from "./client/BatchingWebSocket.ts"
 import * as Following from "./client/follow.ts"
 import * as reconnect from "./client/reconnect.ts"
 
@@ -112,7 +113,7 @@ const overProtocol = (url: string) =>
 
 /** Node's own constructor takes headers for the handshake; that of a browser refuses them. */
 const webSockets = Layer.succeed(Socket.WebSocketConstructor, (url, options) =>
-  options === undefined ? new WebSocket(url) : new WebSocket(url, options as string | Array<string>)
+  options === undefined ? new BatchingWebSocket(url) : new BatchingWebSocket(url, options as string | Array<string>)
 )
 
 /**

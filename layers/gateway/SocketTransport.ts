@@ -3,7 +3,7 @@
  *
  * A client that sends five malformed frames is cut off. One that does not read is waited for once a megabyte is under
  * way to it, so its calls and subscriptions stand still and nobody else's do; `Vigil` cuts it off when that lasts, as
- * it does with those who have vanished. Frames that are written in one turn of the event loop leave in one piece.
+ * it does with those who have vanished. Frames that are written in one turn leave as one message.
  */
 import { Effect, Exit, Latch, Queue, Result, Schema } from "effect"
 import type { HttpServerRequest } from "effect/http"
@@ -26,8 +26,10 @@ const goodbye = new Socket.CloseEvent(1012, "the server is shutting down")
 const tooManyMalformed = new Socket.CloseEvent(1008, `${strikes} malformed frames`)
 const tooLong = new Socket.CloseEvent(1009, `a message is at most ${Frames.maxFrameSize} bytes`)
 
+const decoder = new TextDecoder()
+
 interface Client {
-  readonly write: (frame: string | Uint8Array) => Effect.Effect<void>
+  readonly write: (frame: string) => Effect.Effect<void>
   /** Calls and subscriptions that have not been answered to the end. */
   underWay: number
 }
@@ -50,8 +52,9 @@ export const make = Effect.gen(function* () {
   let deliver: (clientId: number, frame: FromClientEncoded) => Effect.Effect<void> = () => Effect.void
 
   const send = (client: Client, message: FromServerEncoded): Effect.Effect<void> => {
-    const frame = encode(message)
-    if (frame === undefined) return Effect.void
+    const encoded = encode(message)
+    if (encoded === undefined) return Effect.void
+    const frame = typeof encoded === "string" ? encoded : decoder.decode(encoded)
     if (frame.length > softUnread && message._tag === "Chunk" && message.values.length > 1) {
       const [first, ...rest] = message.values
       const middle = Math.ceil(rest.length / 2)
@@ -99,26 +102,29 @@ export const make = Effect.gen(function* () {
     const destroy = Effect.sync(() => wire.destroy())
     wire.on("drain", open).once("close", open)
 
-    let isCorked = false
-    const uncork = () => {
-      isCorked = false
-      wire.uncork()
-    }
-    const write = (frame: string | Uint8Array): Effect.Effect<void> =>
+    /** Frames of this turn, to leave as one message: lines of text, so that it does not matter where they are split. */
+    let waiting = ""
+    const waits = Latch.makeUnsafe()
+    const flush = Effect.suspend(() => {
+      const text = waiting
+      waiting = ""
+      waits.closeUnsafe()
+      return text === "" || wire.destroyed ? Effect.void : Effect.ignore(writer.write(text))
+    })
+    yield* waits.await.pipe(Effect.andThen(flush), Effect.forever, Effect.forkScoped)
+    const write = (frame: string): Effect.Effect<void> =>
       Effect.suspend(() => {
         if (wire.destroyed) return Effect.void
-        if (wire.writableLength <= softUnread) {
-          if (!isCorked) {
-            isCorked = true
-            wire.cork()
-            process.nextTick(uncork)
-          }
-          return Effect.ignore(writer.write(frame))
+        if (wire.writableLength + waiting.length > softUnread) {
+          drained.closeUnsafe()
+          return Effect.andThen(Effect.andThen(flush, drained.await), write(frame))
         }
-        drained.closeUnsafe()
-        return Effect.andThen(drained.await, write(frame))
+        waiting += frame
+        return waits.open
       })
-    const connection: Connection = { close: Effect.ignore(writer.write(goodbye)), destroy }
+    /** What was to be said is said before the end. */
+    const close = (event: Socket.CloseEvent) => Effect.andThen(flush, writer.write(event))
+    const connection: Connection = { close: Effect.ignore(close(goodbye)), destroy }
     const client: Client = { write, underWay: 0 }
     clients.set(id, client)
     gate.add(connection)
@@ -134,7 +140,7 @@ export const make = Effect.gen(function* () {
       answers: true,
       underWay: () => client.underWay,
       ping: () => wire.write(ping),
-      close: (reason) => Effect.ignore(writer.write(new Socket.CloseEvent(1001, reason)))
+      close: (reason) => Effect.ignore(close(new Socket.CloseEvent(1001, reason)))
     })
 
     let malformed = 0
@@ -142,9 +148,9 @@ export const make = Effect.gen(function* () {
     while (true) {
       for (const message of yield* pull) {
         const frames = Result.try(() => decode(message) as ReadonlyArray<Frames.ClientFrame>)
-        if (Result.isFailure(frames)) return yield* writer.write(tooLong)
+        if (Result.isFailure(frames)) return yield* close(tooLong)
         for (const frame of frames.success) {
-          if (frame._tag === "Malformed" && ++malformed > strikes) return yield* writer.write(tooManyMalformed)
+          if (frame._tag === "Malformed" && ++malformed > strikes) return yield* close(tooManyMalformed)
           if (frame._tag === "Request") client.underWay++
           // A socket ends by closing: a client that only says so keeps what it has under way.
           if (frame._tag !== "Eof") yield* deliver(id, frame as FromClientEncoded)
