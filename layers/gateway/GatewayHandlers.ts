@@ -59,6 +59,8 @@ export const make = Effect.gen(function* () {
     ListSessions: ({ before, limit }) => contained("ListSessions")(sessions.list({ before, limit: limit ?? page })),
     SendMessage: (options) => contained("SendMessage")(sessions.send(options)),
     CancelTurn: ({ sessionId }) => contained("CancelTurn")(sessions.cancelTurn(sessionId)),
+    ListPermissions: ({ sessionId }) => contained("ListPermissions")(sessions.permissions(sessionId)),
+    ResolvePermission: (reply) => contained("ResolvePermission")(sessions.resolvePermission(reply)),
     UpdateSession: ({ metadata, sessionId, title }) =>
       contained("UpdateSession")(sessions.update(sessionId, { title, metadata })),
     GetMessages: ({ after, limit, sessionId }) =>

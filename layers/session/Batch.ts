@@ -8,7 +8,8 @@ import type { Admission } from "../../services/worker/WorkerPool.ts"
 import { type Ending, type Item, type LiveSession, topicOf } from "./LiveSession.ts"
 
 /** What a session on its way out takes no more. Its own fibers still report. */
-const isFromOutside = ({ _tag }: Command): boolean => _tag === "Send" || _tag === "Update" || _tag === "RequestCall"
+const isFromOutside = ({ _tag }: Command): boolean =>
+  _tag === "Send" || _tag === "Update" || _tag === "RequestCall" || _tag === "AnswerPermission"
 
 /** Decides item by item, each against what those before it have made of the state. */
 export class Batch {

@@ -2,6 +2,7 @@
 import { type Cause, Deferred, Effect, type Fiber, Schedule, Schema, type Scope } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
 import { StorageError } from "../../services/journal/StorageError.ts"
+import type { PermissionAnswer } from "../../services/permission/Permission.ts"
 import type { Command, Refusal } from "../../services/session/decide.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import type { CallId, SessionId, TurnId } from "../../services/session/SessionId.ts"
@@ -62,6 +63,8 @@ export interface LiveSession {
   personal: Map<CallId, Fiber.Fiber<void>> | undefined
   /** Who waits for the outcome of a call. */
   outcomes: Map<CallId, Deferred.Deferred<ToolOutcome, SessionInterrupted>> | undefined
+  /** Turns that wait until a call of theirs may run. */
+  permitted: Map<CallId, Deferred.Deferred<PermissionAnswer, SessionInterrupted>> | undefined
   /** Who waits for its end: set once it is being stopped, and then it takes nothing more. */
   stopping: Array<Ending> | undefined
   /** Who waits until it is up again. */
@@ -77,6 +80,7 @@ export const make = (state: SessionState): LiveSession => ({
   turn: undefined,
   personal: undefined,
   outcomes: undefined,
+  permitted: undefined,
   stopping: undefined,
   comeback: undefined
 })
@@ -110,6 +114,21 @@ export const decide = (live: LiveSession, command: Command): Effect.Effect<Sessi
     (item) => Inbox.offer(live.inbox, item),
     (reply) => ({ _tag: "Decide", command, admissions: [], reply }),
     () => (live.inbox.isClosed ? interrupted(live) : new MailboxFull({ sessionId: live.id, capacity: Inbox.CAPACITY }))
+  )
+
+/** Leaves of the refusals those that a message, an update or a person's call can meet. */
+export const narrow = <A, E>(effect: Effect.Effect<A, E | Refusal>) =>
+  Effect.catchTag(
+    effect,
+    [
+      "TurnOver",
+      "CallNotWaiting",
+      "PermissionNotFound",
+      "PermissionExpired",
+      "PermissionMismatch",
+      "PermissionAlreadyResolved"
+    ],
+    Effect.die
   )
 
 /**
@@ -194,13 +213,20 @@ export const look = (
     )
   )
 
-/** Waits for the outcome of a call. To be registered before the call can settle. */
-export const outcomeOf = (live: LiveSession, callId: CallId): Effect.Effect<ToolOutcome, SessionInterrupted> => {
-  live.outcomes ??= new Map()
-  let outcome = live.outcomes.get(callId)
-  if (outcome === undefined) {
-    outcome = Deferred.makeUnsafe()
-    live.outcomes.set(callId, outcome)
-  }
-  return Deferred.await(outcome)
+/** Waits for what is told of a call, in a map that is made when it is first needed. */
+const awaitIn = <A>(
+  waiting: Map<CallId, Deferred.Deferred<A, SessionInterrupted>>,
+  callId: CallId
+): Effect.Effect<A, SessionInterrupted> => {
+  let told = waiting.get(callId)
+  if (told === undefined) waiting.set(callId, (told = Deferred.makeUnsafe()))
+  return Deferred.await(told)
 }
+
+/** Waits for the outcome of a call. To be registered before the call can settle. */
+export const outcomeOf = (live: LiveSession, callId: CallId): Effect.Effect<ToolOutcome, SessionInterrupted> =>
+  awaitIn((live.outcomes ??= new Map()), callId)
+
+/** Waits for the answer to a call's permission. To be registered before it can be answered. */
+export const answerOf = (live: LiveSession, callId: CallId): Effect.Effect<PermissionAnswer, SessionInterrupted> =>
+  awaitIn((live.permitted ??= new Map()), callId)

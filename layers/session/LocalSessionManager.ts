@@ -13,6 +13,8 @@ import { InvalidInput } from "../../services/InvalidInput.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import { Registry } from "../../services/registry/Registry.ts"
+import { LOCAL, Person } from "../../services/access/Person.ts"
+import { rulesFor } from "../../services/permission/Approval.ts"
 import { Command } from "../../services/session/decide.ts"
 import { recall } from "../../services/session/RecentMessages.ts"
 import type { Message } from "../../services/session/Session.ts"
@@ -25,6 +27,7 @@ import {
 } from "../../services/session/SessionId.ts"
 import {
   type Acknowledgement,
+  type PermissionReply,
   SessionInterrupted,
   SessionManager,
   SessionNotFound,
@@ -39,7 +42,7 @@ import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import * as LiveSession from "./LiveSession.ts"
 import { recoverOpen } from "./RecoverSessions.ts"
 import * as SessionSupply from "./SessionSupply.ts"
-import { dormant, summaryOf } from "./SessionStore.ts"
+import { dormant, eventAt, summaryOf } from "./SessionStore.ts"
 
 export interface Options {
   /** Sessions in memory at the same time (default 100,000). */
@@ -133,11 +136,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
         admissions: [admission],
         command: Command.RequestCall({ call: { callId, tool: tool.name, args, workerId: admission.workerId } })
       }))
-      const { admissions } = yield* Effect.catchTag(
-        LiveSession.submit(session, session.inbox, place),
-        "TurnOver",
-        Effect.die
-      )
+      const { admissions } = yield* LiveSession.narrow(LiveSession.submit(session, session.inbox, place))
       const workerId = admissions[0]?.workerId
       if (workerId === undefined) return yield* Effect.die(new Error("a heavy call was admitted without a worker"))
       const run: ToolRun = { workerId }
@@ -148,20 +147,60 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     const asked = LiveSession.decide(session, Command.RequestCall({ call: { callId, tool: tool.name, args } }))
     yield* asked.pipe(
       Effect.onError(() => Effect.sync(() => session.outcomes?.delete(callId))),
-      Effect.catchTag("TurnOver", Effect.die)
+      LiveSession.narrow
     )
     return yield* resultOf(yield* outcome)
+  })
+
+  /** What is asked, as it was journaled. */
+  const askedAt = (sessionId: SessionId, sequence: number) =>
+    Effect.map(eventAt(journal, sessionId, sequence), (recorded) => {
+      if (recorded?.event._tag !== "PermissionRequested") return undefined
+      const { _tag, ...permission } = recorded.event
+      return permission
+    })
+
+  const permissions = Effect.fnUntraced(function* (sessionId: SessionId) {
+    const head = yield* journal.head(Topic.ofSession(sessionId))
+    if (head === undefined) return yield* new SessionNotFound({ sessionId })
+    const session = head.open
+      ? yield* Effect.catchTag(supply.reach(sessionId), "SessionHasEnded", () => Effect.undefined)
+      : undefined
+    const pending = session?.state.permission.pending ?? []
+    const asked = yield* Effect.forEach(pending, ({ sequence }) => askedAt(sessionId, sequence))
+    return asked.filter((permission) => permission !== undefined)
+  })
+
+  const resolvePermission = Effect.fnUntraced(function* ({ remember = false, ...reply }: PermissionReply) {
+    const { decision, hash, permissionId, sessionId } = reply
+    const session = yield* supply.reach(sessionId)
+    const asked = session.state.permission.pending.find((asked) => asked.permissionId === permissionId)
+    const shown =
+      remember && decision === "allow" && asked !== undefined ? yield* askedAt(sessionId, asked.sequence) : undefined
+    const now = yield* Clock.currentTimeMillis
+    const allowed = shown === undefined ? undefined : rulesFor(shown)
+    const person = yield* Person
+    yield* LiveSession.decide(
+      session,
+      Command.AnswerPermission({ permissionId, decision, hash, person, allowed, now })
+    ).pipe(
+      Effect.catchTag(["TurnOver", "CallNotWaiting"], Effect.die),
+      Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId })))
+    )
   })
 
   return SessionManager.of({
     start: Effect.fnUntraced(function* (options) {
       const sessionId = options.sessionId ?? (yield* generateSessionId)
+      const person = yield* Person
       const session = yield* supply
         .begin(sessionId, {
           _tag: "SessionStarted",
           title: options.title ?? "",
           agentType: options.agentType ?? "default",
-          metadata: options.metadata ?? {}
+          metadata: options.metadata ?? {},
+          ...(person === LOCAL ? undefined : { owner: person }),
+          ...(options.permissions === undefined ? undefined : { permissions: options.permissions })
         })
         .pipe(Effect.catchTag("SessionNotFound", Effect.die))
       return toSession(session.state)
@@ -193,7 +232,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
               messageId,
               sequence: recall(state.recent, messageId) ?? state.sequence
             })),
-            Effect.catchTag("TurnOver", Effect.die)
+            LiveSession.narrow
           )
         )
       ),
@@ -201,13 +240,15 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     update: (sessionId, { metadata, title }) =>
       Effect.flatMap(supply.reach(sessionId), (session) =>
         LiveSession.decide(session, Command.Update({ title, metadata })).pipe(
-          Effect.catchTag("TurnOver", Effect.die),
+          LiveSession.narrow,
           // An update waits in no mailbox: only a session that takes nothing at all refuses it so.
           Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId }))),
           Effect.map(toSession)
         )
       ),
     messages,
+    permissions,
+    resolvePermission,
     runTool
   })
 })

@@ -16,6 +16,7 @@ import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { type Ending, interrupted, type Life, look, persist, report, type RunningTurn } from "./LiveSession.ts"
+import { again } from "./CarryOut.ts"
 import * as Inbox from "./Inbox.ts"
 import { type OfferedTools, offered } from "./Prompt.ts"
 import type { JournalService } from "./SessionStore.ts"
@@ -145,7 +146,7 @@ export const make = ({ bus, journal, model, pool, tools }: Services) => {
   const takeUp = (life: Life, call: UnsettledCall): Effect.Effect<void> => {
     if (call.workerId !== undefined) return watchWorker(life, call.callId, call.workerId)
     if (call.turnId !== undefined) return Effect.void
-    return runPersonal(life, call.callId, Turn.again(around, life.live.id, call))
+    return runPersonal(life, call.callId, again(around, life.live.id, call))
   }
 
   const cancelWorkers = (calls: ReadonlyArray<UnsettledCall>, reason: string) =>

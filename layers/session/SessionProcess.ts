@@ -11,10 +11,10 @@ import { Cause, type Clock, Deferred, Effect, type Scope } from "effect"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
-import { generateTurnId } from "../../services/session/SessionId.ts"
+import { type CallId, generateTurnId } from "../../services/session/SessionId.ts"
 import { Command } from "../../services/session/decide.ts"
 import { SessionHasEnded } from "../../services/session/SessionManager.ts"
-import { fold } from "../../services/session/SessionState.ts"
+import { fold, statusOf } from "../../services/session/SessionState.ts"
 import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { Batch } from "./Batch.ts"
 import * as Inbox from "./Inbox.ts"
@@ -32,6 +32,21 @@ export interface Services extends SessionDuties.Services {
 }
 
 const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0 })
+
+const agentStatus = {
+  idle: "idle",
+  thinking: "busy",
+  awaiting_permission: "awaiting_permission",
+  ended: "draining"
+} as const
+
+/** Tells whoever waits for it. */
+const tell = <A, E>(waiting: Map<CallId, Deferred.Deferred<A, E>> | undefined, callId: CallId, value: A): void => {
+  const told = waiting?.get(callId)
+  if (told === undefined) return
+  waiting?.delete(callId)
+  Deferred.doneUnsafe(told, Effect.succeed(value))
+}
 
 const labelsOf = ({ state }: LiveSession) => ({ ...state.metadata, agentType: state.agentType })
 
@@ -84,14 +99,14 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
         return event.turnId === undefined
           ? duties.startPersonal(life, event.callId, event.tool, event.args)
           : Effect.void
-      case "ToolCallSettled": {
-        const waiting = live.outcomes?.get(event.callId)
-        if (waiting !== undefined) {
-          live.outcomes?.delete(event.callId)
-          Deferred.doneUnsafe(waiting, Effect.succeed(event.outcome))
-        }
+      case "ToolCallQueued":
+        return duties.watchWorker(life, event.callId, event.workerId)
+      case "PermissionResolved":
+        tell(live.permitted, event.callId, event.decision)
         return Effect.void
-      }
+      case "ToolCallSettled":
+        tell(live.outcomes, event.callId, event.outcome)
+        return Effect.void
       default:
         return Effect.void
     }
@@ -106,7 +121,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     const { live } = life
     const append = appendOf(state, live.state, events)
     const written = yield* journal.append([append, ...admissions.map(({ append }) => append)])
-    const wasBusy = live.state.turn !== undefined
+    const before = statusOf(live.state)
     live.state = written.reduce(
       (folded, recorded) => (recorded.topic === append.stream ? (fold(folded, recorded) ?? folded) : folded),
       live.state
@@ -115,8 +130,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     yield* bus.publish(written)
     for (const { enqueue } of admissions) yield* enqueue
     for (const event of events) yield* follow(life, event)
-    const isBusy = live.state.turn !== undefined
-    if (isBusy !== wasBusy) yield* mark(live, isBusy ? "busy" : "idle")
+    if (statusOf(live.state) !== before) yield* mark(live)
   })
 
   /** Nothing has changed, and everybody hears why. */
@@ -163,7 +177,8 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     })
   }
 
-  const mark = (live: LiveSession, status: "busy" | "idle") => Effect.ignore(registry.update(keyOf(live), { status }))
+  const mark = (live: LiveSession) =>
+    Effect.ignore(registry.update(keyOf(live), { status: agentStatus[statusOf(live.state)] }))
 
   /** Nobody waits for a fiber that is gone. */
   const goDown = (life: Life): Effect.Effect<void> =>
@@ -173,16 +188,19 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       const hasEnded = live.state.isEnded
       const waiting = [...(live.stopping ?? []), ...(live.turn?.cancelling ?? [])]
       const outcomes = Array.from(live.outcomes?.values() ?? [])
+      const permitted = Array.from(live.permitted?.values() ?? [])
       live.inFlight = []
       live.turn = undefined
       live.personal = undefined
       live.outcomes = undefined
+      live.permitted = undefined
       live.stopping = undefined
       live.status = hasEnded ? "gone" : "down"
       // An answer runs whoever waits for it at once, so everything has to be in its place by then.
       onDown(live)
       for (const reply of waiting) reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
       for (const outcome of outcomes) Deferred.doneUnsafe(outcome, Effect.fail(interrupted(live)))
+      for (const answer of permitted) Deferred.doneUnsafe(answer, Effect.fail(interrupted(live)))
       for (const item of left) {
         if (item._tag === "Broken") continue
         if (item._tag === "Stop") item.reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
@@ -215,7 +233,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)
     if (live.state.turn !== undefined) {
-      yield* mark(live, "busy")
+      yield* mark(live)
       yield* duties.startTurn(life)
     } else if (live.state.waiting.length > 0) {
       // Taking a look is enough: with no turn running, the first message that waits gets one.

@@ -1,13 +1,14 @@
 /** What a turn may ask of its session, and how a session does it. */
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import { type AssistantText, Command, type RequestedCall } from "../../services/session/decide.ts"
-import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
+import type { PermissionId } from "../../services/permission/Permission.ts"
 import { type CallId, generateMessageId } from "../../services/session/SessionId.ts"
-import type { SessionInterrupted } from "../../services/session/SessionManager.ts"
 import type { CurrentTurn } from "../../services/session/SessionState.ts"
 import type { Admission, WorkerPool } from "../../services/worker/WorkerPool.ts"
+import type { Lost, Place } from "./CarryOut.ts"
 import {
+  answerOf,
   type Life,
   type LiveSession,
   outcomeOf,
@@ -40,6 +41,7 @@ const admit = Effect.fnUntraced(function* (
   for (const call of calls) {
     const { args, callId, tool } = call
     if (call.refused !== undefined) requested.push({ callId, tool, args, outcome: call.refused })
+    else if (call.asks !== undefined) requested.push({ callId, tool, args, asks: call.asks })
     else if (call.runs.annotations.weight === "fast") requested.push({ callId, tool, args })
     else {
       const request = yield* pool.admit({ sessionId: live.id, callId, tool: call.runs, args }).pipe(
@@ -57,36 +59,81 @@ const admit = Effect.fnUntraced(function* (
   return { admissions, requested }
 })
 
+/** The answer of a person, or after its time that there was none. */
+const asked = (
+  { inbox, live }: Life,
+  callId: CallId,
+  { expiresAt, permissionId }: { readonly permissionId: PermissionId; readonly expiresAt: number }
+): Place => {
+  const expire: Effect.Effect<never, Lost> = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    now < expiresAt
+      ? Effect.andThen(Effect.sleep(expiresAt - now), expire)
+      : Effect.andThen(report(live, inbox, Command.ExpirePermission({ permissionId, now })), Effect.never)
+  )
+  return {
+    answer: Effect.raceFirst(answerOf(live, callId), expire),
+    outcome: outcomeOf(live, callId)
+  }
+}
+
 export const make = (
   bus: EventBus["Service"],
   pool: WorkerPool["Service"],
-  { inbox, live }: Life,
+  life: Life,
   turn: RunningTurn,
   current: CurrentTurn
-): Host => ({
-  sessionId: live.id,
-  turn: current,
-  state: () => live.state,
-  say: (text) => {
-    turn.draft += text
-    return bus.publishEphemeral(topicOf(live), { _tag: "TextDelta", turnId: turn.id, text })
-  },
-  request: (text, calls) => {
-    const prepare = Effect.map(admit(pool, live, calls), ({ admissions, requested }) => {
-      const outcomes = new Map<CallId, Effect.Effect<ToolOutcome, SessionInterrupted>>()
-      for (const { callId, outcome, workerId } of requested) {
-        if (outcome !== undefined) outcomes.set(callId, Effect.succeed(outcome))
-        else if (workerId !== undefined) outcomes.set(callId, outcomeOf(live, callId))
-      }
-      turn.draft = ""
-      return { admissions, command: Command.RequestCalls({ turnId: turn.id, text, calls: requested }), outcomes }
-    })
-    return persist(Effect.map(submit(live, inbox, prepare), ({ outcomes }) => outcomes))
-  },
-  settle: (callId, outcome) => Effect.asVoid(report(live, inbox, Command.SettleCall({ callId, outcome }))),
-  outcomeOf: (callId) => outcomeOf(live, callId),
-  end: (outcome, text, failure) =>
-    Effect.flatMap(takeDraft(turn), (draft) =>
-      Effect.asVoid(report(live, inbox, Command.EndTurn({ turnId: turn.id, outcome, text: text ?? draft, failure })))
-    )
-})
+): Host => {
+  const { inbox, live } = life
+  return {
+    sessionId: live.id,
+    turn: current,
+    state: () => live.state,
+    say: (text) => {
+      turn.draft += text
+      return bus.publishEphemeral(topicOf(live), { _tag: "TextDelta", turnId: turn.id, text })
+    },
+    request: (text, calls) => {
+      const prepare = Effect.map(admit(pool, live, calls), ({ admissions, requested }) => {
+        const places = new Map<CallId, Place>()
+        for (const { asks, callId, outcome, workerId } of requested) {
+          if (outcome !== undefined) places.set(callId, { outcome: Effect.succeed(outcome) })
+          else if (workerId !== undefined) places.set(callId, { outcome: outcomeOf(live, callId) })
+          else if (asks !== undefined) places.set(callId, asked(life, callId, asks))
+        }
+        turn.draft = ""
+        return { admissions, command: Command.RequestCalls({ turnId: turn.id, text, calls: requested }), places }
+      })
+      return persist(Effect.map(submit(live, inbox, prepare), ({ places }) => places))
+    },
+    placeOf: ({ callId, turnId, workerId }) => {
+      if (workerId !== undefined) return { outcome: outcomeOf(live, callId) }
+      const { pending } = live.state.permission
+      const asks = pending.find((asked) => asked.callId === callId && asked.path === undefined)
+      // A heavy call on its way to the pool is told of by its worker.
+      return asks !== undefined
+        ? asked(life, callId, asks)
+        : turnId === undefined
+          ? {}
+          : { outcome: outcomeOf(live, callId) }
+    },
+    queue: ({ args, callId, runs }) => {
+      const prepare = Effect.map(pool.admit({ sessionId: live.id, callId, tool: runs, args }), (admission) => ({
+        admissions: [admission],
+        command: Command.QueueCall({ callId, workerId: admission.workerId })
+      }))
+      return persist(
+        submit(live, inbox, prepare).pipe(
+          Effect.as(undefined),
+          Effect.catchTag("PoolSaturated", ({ message }) =>
+            Effect.succeed(ToolRunner.failed("pool_saturated", message))
+          )
+        )
+      )
+    },
+    settle: (callId, outcome) => Effect.asVoid(report(live, inbox, Command.SettleCall({ callId, outcome }))),
+    end: (outcome, text, failure) =>
+      Effect.flatMap(takeDraft(turn), (draft) =>
+        Effect.asVoid(report(live, inbox, Command.EndTurn({ turnId: turn.id, outcome, text: text ?? draft, failure })))
+      )
+  }
+}

@@ -24,7 +24,13 @@ export const events: Catalogue<RuntimeEvent> = {
   SessionStarted: {
     when: "A session was created: always the first event of its topic.",
     by: session,
-    fields: { title: "for people", agentType: "the declared kind of agent", metadata: "labels of the caller's own" }
+    fields: {
+      title: "for people",
+      agentType: "the declared kind of agent",
+      metadata: "labels of the caller's own",
+      owner: "the person it belongs to; absent where nobody has to say who they are",
+      permissions: "what it may do without asking, and whether somebody is there to be asked"
+    }
   },
   SessionUpdated: {
     when: "Its title or its labels were changed.",
@@ -51,6 +57,37 @@ export const events: Catalogue<RuntimeEvent> = {
       tool: "name of the tool",
       args: "its arguments"
     }
+  },
+  PermissionRequested: {
+    when: "A tool call waits until a person has allowed it. Journaled, so it waits over a restart.",
+    by: session,
+    fields: {
+      permissionId: "what an answer names",
+      callId: "the call",
+      tool: "name of the tool",
+      args: "exactly what it will be run with",
+      classes: "what the call touches",
+      expiresAt: "Unix time in milliseconds; unanswered by then, the answer is no",
+      hash: "what the answer is bound to: it covers session, person, tool and arguments",
+      path: "of a sub-agent's: the sub-sessions from this one down to the one that asks"
+    }
+  },
+  PermissionResolved: {
+    when: "A permission was answered, or is no longer waited for: exactly once for each `PermissionRequested`.",
+    by: session,
+    fields: {
+      permissionId: "the permission",
+      callId: "the call",
+      decision: "whether the call may run",
+      how: "`expired`: nobody answered in time; `withdrawn`: the turn or the session ended",
+      by: "the person who answered",
+      allowed: "rules that the person added, so as not to be asked again"
+    }
+  },
+  ToolCallQueued: {
+    when: "A heavy call that had to be allowed first is on the pool now.",
+    by: session,
+    fields: { callId: "the call", workerId: "the worker that runs it" }
   },
   ToolCallSettled: {
     when: "A tool call ended: once for each `ToolCallRequested`, by recovery if need be.",

@@ -15,7 +15,16 @@ import { StorageError } from "../journal/StorageError.ts"
 import { Agent, AgentKey } from "../registry/Agent.ts"
 import { AgentNotFound } from "../registry/Registry.ts"
 import { Message, Session, SessionSummary } from "../session/Session.ts"
-import { SessionMetadata } from "../session/SessionEvent.ts"
+import {
+  Permission,
+  PermissionAlreadyResolved,
+  PermissionAnswer,
+  PermissionExpired,
+  PermissionId,
+  PermissionMismatch,
+  PermissionNotFound
+} from "../permission/Permission.ts"
+import { SessionMetadata, SessionPermissions } from "../session/SessionEvent.ts"
 import { MessageId, SessionId } from "../session/SessionId.ts"
 import {
   Acknowledgement,
@@ -50,6 +59,11 @@ const Metadata = Schema.optionalKey(
     )
   )
 )
+const Permissions = Schema.optionalKey(
+  SessionPermissions.check(
+    Schema.makeFilter(({ rules = [] }) => (rules.length <= 100 ? undefined : "at most 100 rules"))
+  )
+)
 /** What any call may answer besides its own errors. */
 export const common = [InvalidInput, Overloaded, ShuttingDown, InternalError] as const
 const onSession = [...common, StorageError, SessionNotFound, SessionInterrupted, TooManySessions] as const
@@ -60,7 +74,8 @@ export class GatewayRpcs extends RpcGroup.make(
       sessionId: Schema.optionalKey(SessionId),
       title: Title,
       agentType: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100))),
-      metadata: Metadata
+      metadata: Metadata,
+      permissions: Permissions
     },
     success: Session,
     error: Schema.Union([...common, StorageError, TooManySessions, SessionHasEnded, SessionInterrupted])
@@ -91,6 +106,29 @@ export class GatewayRpcs extends RpcGroup.make(
   Rpc.make("CancelTurn", {
     payload: { sessionId: SessionId },
     error: Schema.Union([...onSession, SessionHasEnded, NoTurn])
+  }),
+  Rpc.make("ListPermissions", {
+    payload: { sessionId: SessionId },
+    success: Schema.Array(Permission),
+    error: Schema.Union([...onSession])
+  }),
+  Rpc.make("ResolvePermission", {
+    payload: {
+      sessionId: SessionId,
+      permissionId: PermissionId,
+      decision: PermissionAnswer,
+      /** As `ListPermissions` or `PermissionRequested` shows it: so the answer is to what was seen. */
+      hash: Schema.String.check(Schema.isMaxLength(100)),
+      remember: Schema.optionalKey(Schema.Boolean)
+    },
+    error: Schema.Union([
+      ...onSession,
+      SessionHasEnded,
+      PermissionNotFound,
+      PermissionExpired,
+      PermissionMismatch,
+      PermissionAlreadyResolved
+    ])
   }),
   Rpc.make("UpdateSession", {
     payload: { sessionId: SessionId, title: Title, metadata: Metadata },

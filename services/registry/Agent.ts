@@ -12,7 +12,7 @@ export const AgentKey = Schema.Struct({
 })
 export type AgentKey = typeof AgentKey.Type
 
-export const AgentStatus = Schema.Literals(["idle", "busy", "draining"])
+export const AgentStatus = Schema.Literals(["idle", "busy", "awaiting_permission", "draining"])
 export type AgentStatus = typeof AgentStatus.Type
 
 export const Agent = Schema.Struct({

@@ -4,6 +4,8 @@
  */
 import { Schema } from "effect"
 import { Failure } from "../Failure.ts"
+import { PermissionAnswer, permissionFields, PermissionId } from "../permission/Permission.ts"
+import { PermissionMode, PermissionRule } from "../permission/Rules.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { CallId, MessageId, TurnId } from "./SessionId.ts"
 
@@ -20,8 +22,21 @@ export const ToolOutcome = Schema.TaggedUnion({
 })
 export type ToolOutcome = typeof ToolOutcome.Type
 
+/** What a session may do without asking, and whether somebody is there to be asked. */
+export const SessionPermissions = Schema.Struct({
+  mode: Schema.optionalKey(PermissionMode),
+  rules: Schema.optionalKey(Schema.Array(PermissionRule))
+})
+export type SessionPermissions = typeof SessionPermissions.Type
+
 export const SessionEvent = Schema.TaggedUnion({
-  SessionStarted: { title: Schema.String, agentType: Schema.String, metadata: SessionMetadata },
+  SessionStarted: {
+    title: Schema.String,
+    agentType: Schema.String,
+    metadata: SessionMetadata,
+    owner: Schema.optionalKey(Schema.String),
+    permissions: Schema.optionalKey(SessionPermissions)
+  },
   SessionUpdated: { title: Schema.optionalKey(Schema.String), metadata: Schema.optionalKey(SessionMetadata) },
   /** A user's message was accepted: from here on it is never lost and is answered exactly once. */
   MessageReceived: { messageId: MessageId, text: Schema.String },
@@ -34,6 +49,19 @@ export const SessionEvent = Schema.TaggedUnion({
     tool: Schema.String,
     args: Schema.Json
   },
+  /** A person has to allow the call before it runs. With `path` it is a sub-agent that asks. */
+  PermissionRequested: permissionFields,
+  /** Exactly one for each. `expired`: nobody answered in time. `withdrawn`: what asked is over. */
+  PermissionResolved: {
+    permissionId: PermissionId,
+    callId: CallId,
+    decision: PermissionAnswer,
+    how: Schema.Literals(["answered", "expired", "withdrawn"]),
+    by: Schema.optionalKey(Schema.String),
+    allowed: Schema.optionalKey(Schema.Array(PermissionRule))
+  },
+  /** A call that had to be allowed first is on the pool now. */
+  ToolCallQueued: { callId: CallId, workerId: WorkerId },
   ToolCallSettled: { callId: CallId, outcome: ToolOutcome },
   /** The assistant's message of a turn is complete; `partial` marks text that a cancel cut off. */
   MessageSettled: { turnId: TurnId, messageId: MessageId, text: Schema.String, partial: Schema.Boolean },

@@ -12,7 +12,9 @@ import type { ToolFailure } from "../tools/Tool.ts"
 import type { PoolSaturated } from "../worker/WorkerPool.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import type { Message, Session, SessionSummary } from "./Session.ts"
-import type { SessionMetadata } from "./SessionEvent.ts"
+import type { PermissionRefusal } from "../permission/Approval.ts"
+import type { Permission, PermissionAnswer, PermissionId } from "../permission/Permission.ts"
+import type { SessionMetadata, SessionPermissions } from "./SessionEvent.ts"
 import { type MessageId, SessionId } from "./SessionId.ts"
 
 export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", {
@@ -65,12 +67,25 @@ export class NoTurn extends Schema.TaggedError<NoTurn>()("NoTurn", { sessionId: 
   }
 }
 
+/** A person's answer to a permission that a tool call waits for. */
+export interface PermissionReply {
+  readonly sessionId: SessionId
+  readonly permissionId: PermissionId
+  readonly decision: PermissionAnswer
+  /** Of what was shown: an answer to anything else is refused. */
+  readonly hash: string
+  /** With `allow`: the tool is not asked about again in this session, for what it touched this time. */
+  readonly remember?: boolean | undefined
+}
+
 export interface StartOptions {
   /** Chosen by the caller to make a retry safe: a live session of that id is returned as it is. */
   readonly sessionId?: SessionId | undefined
   readonly title?: string | undefined
   readonly agentType?: string | undefined
   readonly metadata?: SessionMetadata | undefined
+  /** What it may do without asking, and whether somebody is there to be asked. */
+  readonly permissions?: SessionPermissions | undefined
 }
 
 export interface SendOptions {
@@ -109,6 +124,12 @@ export class SessionManager extends Context.Service<
     readonly send: (options: SendOptions) => Effect.Effect<Acknowledgement, Unavailable | MailboxFull>
     /** Returns when the turn has ended and nothing of it is left running. Messages that wait stay in line. */
     readonly cancelTurn: (sessionId: SessionId) => Effect.Effect<void, Unavailable | NoTurn>
+    /** Permissions that wait for an answer, its sub-agents' among them; the oldest first. */
+    readonly permissions: (
+      sessionId: SessionId
+    ) => Effect.Effect<ReadonlyArray<Permission>, Exclude<Unavailable, SessionHasEnded>>
+    /** Answered by the `Person` at hand. Nothing has changed when it fails. */
+    readonly resolvePermission: (reply: PermissionReply) => Effect.Effect<void, Unavailable | PermissionRefusal>
     readonly update: (
       sessionId: SessionId,
       change: { readonly title?: string | undefined; readonly metadata?: SessionMetadata | undefined }

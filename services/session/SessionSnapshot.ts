@@ -5,13 +5,14 @@
  */
 import { Option, Schema } from "effect"
 import type { Snapshot, SnapshotState } from "../journal/Journal.ts"
+import { PermissionState } from "../permission/PermissionState.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { WINDOW } from "./Conversation.ts"
 import { SessionMetadata } from "./SessionEvent.ts"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
 import type { SessionState } from "./SessionState.ts"
 
-export const VERSION = 1
+export const VERSION = 2
 
 /** Events between two snapshots: few enough to fold in a blink, and enough to make the writing of them cheap. */
 export const EVERY = 500
@@ -22,6 +23,7 @@ const Stored = Schema.fromJsonString(
     title: Schema.String,
     agentType: Schema.String,
     metadata: SessionMetadata,
+    owner: Schema.String,
     isEnded: Schema.Boolean,
     messages: Schema.Int,
     createdAt: Schema.Int,
@@ -39,6 +41,7 @@ const Stored = Schema.fromJsonString(
         sequence: Schema.Int
       })
     ),
+    permission: PermissionState,
     recent: Schema.Struct({ fingerprints: Schema.Array(Schema.Int), sequences: Schema.Array(Schema.Int) }),
     sequence: Schema.Int
   })
@@ -51,14 +54,15 @@ export const isDue = (after: number, events: number): boolean =>
   Math.floor((after + events) / EVERY) > Math.floor(after / EVERY)
 
 /** The oldest event that the session may look at again: what it waits for, works on, or shows to a model. */
-const neededFrom = ({ calls, sequence, turn, waiting }: SessionState): number =>
+const neededFrom = ({ calls, permission, sequence, turn, waiting }: SessionState): number =>
   Math.max(
     1,
     Math.min(
       sequence - WINDOW + 1,
       turn?.message ?? sequence,
       ...waiting.map(({ sequence }) => sequence),
-      ...calls.map(({ sequence }) => sequence)
+      ...calls.map(({ sequence }) => sequence),
+      ...permission.pending.map(({ sequence }) => sequence)
     )
   )
 

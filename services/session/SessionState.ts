@@ -3,9 +3,11 @@
  * has only what decisions need; texts, arguments and results stay in the journal, found by their sequence.
  */
 import type { Recorded } from "../events/RuntimeEvent.ts"
+import { LOCAL } from "../access/Person.ts"
+import * as PermissionState from "../permission/PermissionState.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import * as RecentMessages from "./RecentMessages.ts"
-import type { Session, SessionSummary } from "./Session.ts"
+import type { Session, SessionStatus, SessionSummary } from "./Session.ts"
 import type { SessionMetadata } from "./SessionEvent.ts"
 import { type CallId, type MessageId, SessionId, type TurnId } from "./SessionId.ts"
 
@@ -38,6 +40,8 @@ export interface SessionState {
   readonly title: string
   readonly agentType: string
   readonly metadata: SessionMetadata
+  /** Whose it is, and who may answer for it. */
+  readonly owner: string
   readonly isEnded: boolean
   /** The user's and the assistant's. */
   readonly messages: number
@@ -46,6 +50,7 @@ export interface SessionState {
   readonly waiting: ReadonlyArray<WaitingMessage>
   readonly turn: CurrentTurn | undefined
   readonly calls: ReadonlyArray<UnsettledCall>
+  readonly permission: PermissionState.PermissionState
   readonly recent: RecentMessages.RecentMessages
   /** Of the newest event. */
   readonly sequence: number
@@ -71,6 +76,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       title: event.title,
       agentType: event.agentType,
       metadata: event.metadata,
+      owner: event.owner ?? LOCAL,
       isEnded: false,
       messages: 0,
       createdAt: at,
@@ -78,6 +84,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       waiting: none,
       turn: undefined,
       calls: none,
+      permission: PermissionState.fold(PermissionState.initial, event, sequence),
       recent: RecentMessages.empty,
       sequence
     }
@@ -129,6 +136,16 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         sequence
       }
     }
+    case "ToolCallQueued":
+      return {
+        ...state,
+        calls: state.calls.map((call) => (call.callId === event.callId ? { ...call, workerId: event.workerId } : call)),
+        updatedAt: at,
+        sequence
+      }
+    case "PermissionRequested":
+    case "PermissionResolved":
+      return { ...state, permission: PermissionState.fold(state.permission, event, sequence), updatedAt: at, sequence }
     case "ToolCallSettled":
       return {
         ...state,
@@ -147,7 +164,16 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         sequence
       }
     case "SessionEnded":
-      return { ...state, isEnded: true, waiting: none, turn: undefined, calls: none, updatedAt: at, sequence }
+      return {
+        ...state,
+        isEnded: true,
+        waiting: none,
+        turn: undefined,
+        calls: none,
+        permission: PermissionState.fold(state.permission, event, sequence),
+        updatedAt: at,
+        sequence
+      }
     default:
       return { ...state, sequence }
   }
@@ -157,12 +183,18 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
 export const isOpen = (state: SessionState): boolean =>
   !state.isEnded && (state.turn !== undefined || state.waiting.length > 0 || state.calls.length > 0)
 
+export const statusOf = (state: SessionState): SessionStatus => {
+  if (state.isEnded) return "ended"
+  if (state.permission.pending.length > 0) return "awaiting_permission"
+  return state.turn === undefined ? "idle" : "thinking"
+}
+
 export const toSummary = (state: SessionState): SessionSummary => ({
   id: state.id,
   title: state.title,
   agentType: state.agentType,
   metadata: state.metadata,
-  status: state.isEnded ? "ended" : state.turn === undefined ? "idle" : "thinking",
+  status: statusOf(state),
   messages: state.messages,
   createdAt: state.createdAt,
   updatedAt: state.updatedAt
@@ -172,6 +204,7 @@ export const toSession = (state: SessionState): Session => ({
   ...toSummary(state),
   queued: state.waiting.length,
   ...(state.turn === undefined ? undefined : { turn: state.turn.id }),
+  permissions: state.permission.pending.map(({ permissionId }) => permissionId),
   workers:
     state.calls.length === 0 ? none : state.calls.flatMap(({ workerId }) => (workerId === undefined ? [] : [workerId])),
   sequence: state.sequence

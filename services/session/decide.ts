@@ -4,11 +4,14 @@
  *
  * - a turn ends once, a call is settled once, and nothing follows `SessionEnded`;
  * - a message that was accepted before is not accepted again;
- * - a step of a turn that is over changes nothing.
+ * - a step of a turn that is over changes nothing;
+ * - a call that waits for permission is not put on the pool, and a permission is resolved once.
  */
 import { Data, Result, type Schema } from "effect"
 import type { Failure } from "../Failure.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
+import * as Approval from "../permission/Approval.ts"
+import type { Permission, PermissionId } from "../permission/Permission.ts"
 import { recall } from "./RecentMessages.ts"
 import type { SessionEvent, SessionMetadata, ToolOutcome } from "./SessionEvent.ts"
 import type { CallId, MessageId, TurnId } from "./SessionId.ts"
@@ -24,6 +27,8 @@ export interface RequestedCall {
   readonly workerId?: WorkerId | undefined
   readonly tool: string
   readonly args: Schema.Json
+  /** A person has to allow it first. */
+  readonly asks?: Omit<Permission, "callId" | "tool" | "args" | "path"> | undefined
   readonly outcome?: ToolOutcome | undefined
 }
 
@@ -45,6 +50,10 @@ export type Command = Data.TaggedEnum<{
   }
   /** A person's own call. */
   RequestCall: { readonly call: RequestedCall }
+  /** A call that had to be allowed first goes to the pool. */
+  QueueCall: { readonly callId: CallId; readonly workerId: WorkerId }
+  AnswerPermission: Approval.Answer
+  ExpirePermission: { readonly permissionId: PermissionId; readonly now: number }
   SettleCall: { readonly callId: CallId; readonly outcome: ToolOutcome }
   EndTurn: {
     readonly turnId: TurnId
@@ -59,7 +68,10 @@ export const Command = Data.taggedEnum<Command>()
 /** The turn that asks is no longer the one that runs. */
 export class TurnOver extends Data.TaggedError("TurnOver")<{ readonly turnId: TurnId }> {}
 
-export type Refusal = SessionHasEnded | MailboxFull | TurnOver
+/** The call is settled, waits for permission, or has its worker already. */
+export class CallNotWaiting extends Data.TaggedError("CallNotWaiting")<{ readonly callId: CallId }> {}
+
+export type Refusal = SessionHasEnded | MailboxFull | TurnOver | CallNotWaiting | Approval.PermissionRefusal
 export type Decision = Result.Result<ReadonlyArray<SessionEvent>, Refusal>
 
 const nothing: Decision = Result.succeed([])
@@ -79,6 +91,16 @@ const settled = (callId: CallId, outcome: ToolOutcome): SessionEvent => ({ _tag:
 
 const settleAll = (calls: ReadonlyArray<UnsettledCall>, outcome: ToolOutcome): ReadonlyArray<SessionEvent> =>
   calls.map(({ callId }) => settled(callId, outcome))
+
+const asked = ({ args, asks, callId, tool }: RequestedCall): ReadonlyArray<SessionEvent> =>
+  asks === undefined ? [] : [{ _tag: "PermissionRequested", callId, tool, args, ...asks }]
+
+/** Permissions that are waited for, and the calls themselves. */
+const settleOpen = (
+  state: SessionState,
+  calls: ReadonlyArray<UnsettledCall>,
+  outcome: ToolOutcome
+): ReadonlyArray<SessionEvent> => [...Approval.withdrawCalls(state.permission, calls), ...settleAll(calls, outcome)]
 
 const said = (turnId: TurnId, text: AssistantText | undefined, partial: boolean): ReadonlyArray<SessionEvent> =>
   text === undefined ? [] : [{ _tag: "MessageSettled", turnId, ...text, partial }]
@@ -119,6 +141,7 @@ export const decide = (state: SessionState, command: Command): Decision => {
       return Result.succeed([
         ...said(turn.id, command.text, false),
         ...command.calls.map((call) => requested(call, turn.id)),
+        ...command.calls.flatMap(asked),
         ...command.calls.flatMap(({ callId, outcome }) => (outcome === undefined ? [] : [settled(callId, outcome)]))
       ])
     }
@@ -129,15 +152,30 @@ export const decide = (state: SessionState, command: Command): Decision => {
       }
       return Result.succeed([requested(command.call, undefined)])
     }
-    case "SettleCall":
-      return state.calls.some(({ callId }) => callId === command.callId)
-        ? Result.succeed([settled(command.callId, command.outcome)])
-        : nothing
+    case "QueueCall": {
+      const { callId, workerId } = command
+      const call = state.calls.find((call) => call.callId === callId)
+      const isAsked = state.permission.pending.some((asked) => asked.callId === callId)
+      return call === undefined || call.workerId !== undefined || isAsked
+        ? Result.fail(new CallNotWaiting({ callId }))
+        : Result.succeed([{ _tag: "ToolCallQueued", callId, workerId }])
+    }
+    case "AnswerPermission":
+      return state.isEnded
+        ? Result.fail(new SessionHasEnded({ sessionId: state.id }))
+        : Approval.answer(state.id, state.owner, state.permission, command)
+    case "ExpirePermission":
+      return Result.succeed(Approval.expire(state.permission, command.permissionId, command.now))
+    case "SettleCall": {
+      const call = state.calls.find(({ callId }) => callId === command.callId)
+      return call === undefined ? nothing : Result.succeed(settleOpen(state, [call], command.outcome))
+    }
     case "EndTurn": {
       if (turn?.id !== command.turnId) return nothing
       const { failure, outcome } = command
       return Result.succeed([
-        ...settleAll(
+        ...settleOpen(
+          state,
           state.calls.filter(({ turnId }) => turnId === turn.id),
           outcome === "cancelled" ? cancelled : interrupted
         ),
@@ -153,6 +191,7 @@ export const decide = (state: SessionState, command: Command): Decision => {
           ? []
           : [...said(turn.id, command.text, true), { _tag: "TurnEnded", turnId: turn.id, outcome: "cancelled" }]
       return Result.succeed([
+        ...Approval.withdraw(state.permission, () => true),
         ...settleAll(state.calls, cancelled),
         ...over,
         { _tag: "SessionEnded", reason: command.reason }

@@ -1,6 +1,7 @@
 import { Clock, Console, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Topic from "../../services/events/Topic.ts"
+import { visible, visibleJson } from "../../services/permission/visible.ts"
 import { Message, Session, SessionSummary } from "../../services/session/Session.ts"
 import { MessageId, SessionId } from "../../services/session/SessionId.ts"
 import { Acknowledgement } from "../../services/session/SessionManager.ts"
@@ -9,6 +10,7 @@ import { answerTo } from "./answer.ts"
 import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
 import * as Output from "./Output.ts"
+import { approve, deny, permissions } from "./permission.ts"
 import { root, withClient } from "./Root.ts"
 import * as Table from "./Table.ts"
 import * as Terminal from "./Terminal.ts"
@@ -86,9 +88,11 @@ const list = Command.make(
                 style: (text, { status }) =>
                   status === "thinking"
                     ? Terminal.yellow(text)
-                    : status === "ended"
-                      ? Terminal.dim(text)
-                      : Terminal.green(text)
+                    : status === "awaiting_permission"
+                      ? Terminal.red(text)
+                      : status === "ended"
+                        ? Terminal.dim(text)
+                        : Terminal.green(text)
               },
               { name: "MESSAGES", value: ({ messages }) => String(messages), align: "right" },
               {
@@ -194,7 +198,13 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, messag
     accepted.messageId,
     // From before the message, or, if it was accepted earlier, from there.
     espalier.Subscribe({ topic: Topic.ofSession(sessionId), from: Math.min(sequence + 1, accepted.sequence) }),
-    (piece) => (json ? Effect.void : Effect.sync(() => void process.stdout.write(Terminal.lines(piece))))
+    (piece) => (json ? Effect.void : Effect.sync(() => void process.stdout.write(Terminal.lines(piece)))),
+    ({ args, permissionId, tool }) =>
+      Console.error(
+        `\n${visible(tool)} waits for permission: ${visibleJson(args)}\n` +
+          `  espalier session approve ${sessionId} ${permissionId}\n` +
+          `  espalier session deny ${sessionId} ${permissionId}`
+      )
   ).pipe(
     Effect.onInterrupt(() =>
       espalier
@@ -235,5 +245,5 @@ const send = Command.make(
 
 export const session = Command.make("session").pipe(
   Command.withDescription("Sessions: conversations that last"),
-  Command.withSubcommands([start, list, show, send, messages, cancel, update, stop])
+  Command.withSubcommands([start, list, show, send, messages, permissions, approve, deny, cancel, update, stop])
 )

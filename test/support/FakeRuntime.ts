@@ -51,6 +51,7 @@ const Sessions = Layer.effect(
             createdAt: 0,
             updatedAt: 0,
             queued: 0,
+            permissions: [],
             workers: [],
             sequence: 1
           }

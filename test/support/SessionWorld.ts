@@ -91,6 +91,9 @@ const toolSet = ToolSet.layer([
   tool("wait_heavy", { weight: "heavy", idempotent: true }),
   tool("wait_other", { weight: "heavy", idempotent: true }),
   tool("guarded", { needsPermission: true }),
+  tool("shell", { classes: ["exec"] }),
+  tool("wait_shell", { classes: ["exec"], weight: "heavy", idempotent: true }),
+  tool("wait_write", { classes: ["write"], idempotent: true }),
   tool("broken", { run: () => Effect.die(new Error("poisoned")) }),
   tool("failing", { run: () => Effect.fail(new Tool.ToolFailure({ code: "no_luck", message: "try another day" })) }),
   tool("silent", { run: () => Effect.never, deadline: "1 minute" })
