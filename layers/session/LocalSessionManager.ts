@@ -136,7 +136,10 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
         admissions: [admission],
         command: Command.RequestCall({ call: { callId, tool: tool.name, args, workerId: admission.workerId } })
       }))
-      const { admissions } = yield* LiveSession.narrow(LiveSession.submit(session, session.inbox, place))
+      const { admissions } = yield* LiveSession.submit(session, session.inbox, place).pipe(
+        LiveSession.narrow,
+        Effect.catchTag("SessionBusy", Effect.die)
+      )
       const workerId = admissions[0]?.workerId
       if (workerId === undefined) return yield* Effect.die(new Error("a heavy call was admitted without a worker"))
       const run: ToolRun = { workerId }
@@ -147,7 +150,8 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     const asked = LiveSession.decide(session, Command.RequestCall({ call: { callId, tool: tool.name, args } }))
     yield* asked.pipe(
       Effect.onError(() => Effect.sync(() => session.outcomes?.delete(callId))),
-      LiveSession.narrow
+      LiveSession.narrow,
+      Effect.catchTag("SessionBusy", Effect.die)
     )
     return yield* resultOf(yield* outcome)
   })
@@ -184,7 +188,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
       session,
       Command.AnswerPermission({ permissionId, decision, hash, person, allowed, now })
     ).pipe(
-      Effect.catchTag(["TurnOver", "CallNotWaiting"], Effect.die),
+      Effect.catchTag(["TurnOver", "CallNotWaiting", "SessionBusy"], Effect.die),
       Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId })))
     )
   })
@@ -200,6 +204,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
           agentType: options.agentType ?? "default",
           metadata: options.metadata ?? {},
           ...(person === LOCAL ? undefined : { owner: person }),
+          ...(options.whenBusy === undefined ? undefined : { whenBusy: options.whenBusy }),
           ...(options.permissions === undefined ? undefined : { permissions: options.permissions })
         })
         .pipe(Effect.catchTag("SessionNotFound", Effect.die))
@@ -224,10 +229,10 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
         }),
         (heads) => Effect.forEach(heads, summaryOf)
       ),
-    send: ({ messageId, sessionId, text }) =>
+    send: ({ messageId, sessionId, text, whenBusy }) =>
       Effect.flatMap(messageId === undefined ? generateMessageId : Effect.succeed(messageId), (messageId) =>
         Effect.flatMap(supply.reach(sessionId), (session) =>
-          LiveSession.decide(session, Command.Send({ messageId, text })).pipe(
+          LiveSession.decide(session, Command.Send({ messageId, text, whenBusy })).pipe(
             Effect.map((state): Acknowledgement => ({
               messageId,
               sequence: recall(state.recent, messageId) ?? state.sequence
@@ -241,6 +246,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
       Effect.flatMap(supply.reach(sessionId), (session) =>
         LiveSession.decide(session, Command.Update({ title, metadata })).pipe(
           LiveSession.narrow,
+          Effect.catchTag("SessionBusy", Effect.die),
           // An update waits in no mailbox: only a session that takes nothing at all refuses it so.
           Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId }))),
           Effect.map(toSession)

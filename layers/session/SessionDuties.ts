@@ -189,6 +189,15 @@ export const make = ({ bus, journal, model, pool, tools }: Services) => {
     )
   }
 
+  /** Ends the turn that the state says is open, and that a message has superseded before the crash. */
+  const dropTurn = (life: Life): Effect.Effect<void> => {
+    const { live } = life
+    if (live.state.turn === undefined) return Effect.void
+    const cancelling: Array<Ending> = []
+    live.turn = { id: live.state.turn.id, draft: "", fiber: undefined, cancelling }
+    return cancelTurn(life, live.turn, cancelling)
+  }
+
   /** Stops all that the session has running, then ends it. Those who wait are told when its fiber is gone. */
   const stop = (life: Life, reason: string): Effect.Effect<void> => {
     const { inbox, live } = life
@@ -204,7 +213,7 @@ export const make = ({ bus, journal, model, pool, tools }: Services) => {
     return Effect.asVoid(beside(life, work))
   }
 
-  return { cancelTurn, cancelWorkers, startPersonal, startTurn, stop, takeUp, watchWorker }
+  return { cancelTurn, cancelWorkers, dropTurn, startPersonal, startTurn, stop, takeUp, watchWorker }
 }
 
 export type Duties = ReturnType<typeof make>

@@ -89,6 +89,10 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     switch (event._tag) {
       case "SessionUpdated":
         return Effect.ignore(registry.update(keyOf(live), { metadata: labelsOf(live) }))
+      case "MessageReceived":
+        return event.supersedes === undefined || live.turn === undefined
+          ? Effect.void
+          : beginCancel(life, { turnId: live.turn.id, reply: () => undefined })
       case "TurnStarted":
         return duties.startTurn(life)
       case "TurnEnded":
@@ -234,7 +238,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     for (const call of live.state.calls) yield* duties.takeUp(life, call)
     if (live.state.turn !== undefined) {
       yield* mark(live)
-      yield* duties.startTurn(life)
+      yield* live.state.turn.superseded === undefined ? duties.startTurn(life) : duties.dropTurn(life)
     } else if (live.state.waiting.length > 0) {
       // Taking a look is enough: with no turn running, the first message that waits gets one.
       yield* Effect.forkIn(Effect.ignore(look(live, inbox)), scope)

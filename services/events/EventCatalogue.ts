@@ -29,7 +29,8 @@ export const events: Catalogue<RuntimeEvent> = {
       agentType: "the declared kind of agent",
       metadata: "labels of the caller's own",
       owner: "the person it belongs to; absent where nobody has to say who they are",
-      permissions: "what it may do without asking, and whether somebody is there to be asked"
+      permissions: "what it may do without asking, and whether somebody is there to be asked",
+      whenBusy: "what becomes of a message that comes while it is busy, unless the message says so"
     }
   },
   SessionUpdated: {
@@ -40,7 +41,12 @@ export const events: Catalogue<RuntimeEvent> = {
   MessageReceived: {
     when: "A user's message was accepted: from here on it is never lost and is answered exactly once.",
     by: session,
-    fields: { messageId: "the caller's id of it, or one made for it", text: "the message" }
+    fields: {
+      messageId: "the caller's id of it, or one made for it",
+      text: "the message",
+      supersedes:
+        "the running turn is cancelled for it, and it comes next; with `rollback` that turn is rolled back too"
+    }
   },
   TurnStarted: {
     when: "The session began to answer a message.",
@@ -98,6 +104,11 @@ export const events: Catalogue<RuntimeEvent> = {
     when: "The assistant's message of a model round is complete: it stands for all `TextDelta`s before it.",
     by: session,
     fields: { turnId: turn, messageId: "the assistant's message", text: "all of it", partial: "a cancel cut it off" }
+  },
+  TurnRolledBack: {
+    when: "A message with `rollback` took the turn's place: it is no part of the conversation any more, what it did stays done. Its `TurnEnded` follows.",
+    by: session,
+    fields: { turnId: turn }
   },
   TurnEnded: {
     when: "A turn is over: exactly once for each `TurnStarted`, by recovery if need be.",

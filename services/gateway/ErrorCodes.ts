@@ -152,6 +152,12 @@ export const errorCodes = {
     http: 409,
     meaning: "The permission has been answered, and an answer counts once"
   },
+  SessionBusy: {
+    code: "session_busy",
+    exit: 54,
+    http: 409,
+    meaning: "A turn runs, and the message was to be refused then"
+  },
   ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 

@@ -24,12 +24,13 @@ import {
   PermissionMismatch,
   PermissionNotFound
 } from "../permission/Permission.ts"
-import { SessionMetadata, SessionPermissions } from "../session/SessionEvent.ts"
+import { SessionMetadata, SessionPermissions, WhenBusy } from "../session/SessionEvent.ts"
 import { MessageId, SessionId } from "../session/SessionId.ts"
 import {
   Acknowledgement,
   MailboxFull,
   NoTurn,
+  SessionBusy,
   SessionHasEnded,
   SessionInterrupted,
   SessionNotFound,
@@ -75,7 +76,8 @@ export class GatewayRpcs extends RpcGroup.make(
       title: Title,
       agentType: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100))),
       metadata: Metadata,
-      permissions: Permissions
+      permissions: Permissions,
+      whenBusy: Schema.optionalKey(WhenBusy)
     },
     success: Session,
     error: Schema.Union([...common, StorageError, TooManySessions, SessionHasEnded, SessionInterrupted])
@@ -98,10 +100,11 @@ export class GatewayRpcs extends RpcGroup.make(
     payload: {
       sessionId: SessionId,
       text: Schema.NonEmptyString.check(Schema.isMaxLength(262_144)),
-      messageId: Schema.optionalKey(MessageId)
+      messageId: Schema.optionalKey(MessageId),
+      whenBusy: Schema.optionalKey(WhenBusy)
     },
     success: Acknowledgement,
-    error: Schema.Union([...onSession, SessionHasEnded, MailboxFull])
+    error: Schema.Union([...onSession, SessionHasEnded, SessionBusy, MailboxFull])
   }),
   Rpc.make("CancelTurn", {
     payload: { sessionId: SessionId },

@@ -61,11 +61,12 @@ export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; rea
   }
 }
 
-/** The entries that events tell of, in order. Calls that persons made are not part of the conversation. */
+/** The entries that events tell of, in order. Calls that persons made, and turns that were rolled back, are no part of it. */
 export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
   const entries: Array<Entry> = []
   const texts = new Map<MessageId, string>()
   const calls = new Map<CallId, ConversationCall>()
+  const undone = new Set(events.flatMap(({ event }) => (event._tag === "TurnRolledBack" ? [event.turnId] : [])))
   let step: Array<ConversationCall> | undefined
   for (const { event } of events) {
     switch (event._tag) {
@@ -75,16 +76,17 @@ export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
       case "TurnStarted": {
         const text = texts.get(event.messageId)
         texts.delete(event.messageId)
-        if (text !== undefined) entries.push({ _tag: "User", text })
+        if (text !== undefined && !undone.has(event.turnId)) entries.push({ _tag: "User", text })
         step = undefined
         break
       }
       case "MessageSettled":
+        if (undone.has(event.turnId)) break
         step = []
         entries.push({ _tag: "Assistant", text: event.text, calls: step })
         break
       case "ToolCallRequested": {
-        if (event.turnId === undefined) break
+        if (event.turnId === undefined || undone.has(event.turnId)) break
         const call: ConversationCall = {
           callId: event.callId,
           tool: event.tool,

@@ -29,17 +29,31 @@ export const SessionPermissions = Schema.Struct({
 })
 export type SessionPermissions = typeof SessionPermissions.Type
 
+/**
+ * What becomes of a message that comes while the session is busy. `enqueue`: it waits its turn. `reject`: it is refused.
+ * `interrupt`: the running turn is cancelled, keeping what was settled, and this message comes next. `rollback`: the
+ * same, and the conversation goes on as if the running turn had never been.
+ */
+export const WhenBusy = Schema.Literals(["enqueue", "reject", "interrupt", "rollback"])
+export type WhenBusy = typeof WhenBusy.Type
+
 export const SessionEvent = Schema.TaggedUnion({
   SessionStarted: {
     title: Schema.String,
     agentType: Schema.String,
     metadata: SessionMetadata,
     owner: Schema.optionalKey(Schema.String),
-    permissions: Schema.optionalKey(SessionPermissions)
+    permissions: Schema.optionalKey(SessionPermissions),
+    whenBusy: Schema.optionalKey(WhenBusy)
   },
   SessionUpdated: { title: Schema.optionalKey(Schema.String), metadata: Schema.optionalKey(SessionMetadata) },
   /** A user's message was accepted: from here on it is never lost and is answered exactly once. */
-  MessageReceived: { messageId: MessageId, text: Schema.String },
+  MessageReceived: {
+    messageId: MessageId,
+    text: Schema.String,
+    /** The running turn is cancelled for it, and it comes next. */
+    supersedes: Schema.optionalKey(Schema.Literals(["interrupt", "rollback"]))
+  },
   TurnStarted: { turnId: TurnId, messageId: MessageId },
   /** A tool call was decided on. Without `turnId` a person asked for it; with `workerId` it runs on the pool. */
   ToolCallRequested: {
@@ -65,6 +79,8 @@ export const SessionEvent = Schema.TaggedUnion({
   ToolCallSettled: { callId: CallId, outcome: ToolOutcome },
   /** The assistant's message of a turn is complete; `partial` marks text that a cancel cut off. */
   MessageSettled: { turnId: TurnId, messageId: MessageId, text: Schema.String, partial: Schema.Boolean },
+  /** The turn is no part of the conversation any more; what it did stays done. Its end follows. */
+  TurnRolledBack: { turnId: TurnId },
   /** Exactly one for each turn. */
   TurnEnded: {
     turnId: TurnId,

@@ -14,7 +14,7 @@ import type { WorkerId } from "../worker/WorkerId.ts"
 import type { Message, Session, SessionSummary } from "./Session.ts"
 import type { PermissionRefusal } from "../permission/Approval.ts"
 import type { Permission, PermissionAnswer, PermissionId } from "../permission/Permission.ts"
-import type { SessionMetadata, SessionPermissions } from "./SessionEvent.ts"
+import type { SessionMetadata, SessionPermissions, WhenBusy } from "./SessionEvent.ts"
 import { type MessageId, SessionId } from "./SessionId.ts"
 
 export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", {
@@ -60,6 +60,13 @@ export class TooManySessions extends Schema.TaggedError<TooManySessions>()("TooM
   }
 }
 
+/** A turn runs or messages wait, and the message was to be refused then. Nothing was accepted. */
+export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy", { sessionId: SessionId }) {
+  override get message() {
+    return `session ${this.sessionId} is busy; wait until it is idle, or send the message with whenBusy: enqueue`
+  }
+}
+
 /** The turn is over, or none was running. */
 export class NoTurn extends Schema.TaggedError<NoTurn>()("NoTurn", { sessionId: SessionId }) {
   override get message() {
@@ -86,6 +93,8 @@ export interface StartOptions {
   readonly metadata?: SessionMetadata | undefined
   /** What it may do without asking, and whether somebody is there to be asked. */
   readonly permissions?: SessionPermissions | undefined
+  /** For messages that do not say it themselves (default `enqueue`). */
+  readonly whenBusy?: WhenBusy | undefined
 }
 
 export interface SendOptions {
@@ -93,6 +102,8 @@ export interface SendOptions {
   readonly text: string
   /** Chosen by the caller to make a retry safe: a message that is there already is acknowledged again, not repeated. */
   readonly messageId?: MessageId | undefined
+  /** What becomes of it while a turn runs (default: as the session was started with). */
+  readonly whenBusy?: WhenBusy | undefined
 }
 
 export const Acknowledgement = Schema.Struct({
@@ -121,7 +132,7 @@ export class SessionManager extends Context.Service<
       readonly before?: SessionId | undefined
       readonly limit: number
     }) => Effect.Effect<ReadonlyArray<SessionSummary>, StorageError>
-    readonly send: (options: SendOptions) => Effect.Effect<Acknowledgement, Unavailable | MailboxFull>
+    readonly send: (options: SendOptions) => Effect.Effect<Acknowledgement, Unavailable | MailboxFull | SessionBusy>
     /** Returns when the turn has ended and nothing of it is left running. Messages that wait stay in line. */
     readonly cancelTurn: (sessionId: SessionId) => Effect.Effect<void, Unavailable | NoTurn>
     /** Permissions that wait for an answer, its sub-agents' among them; the oldest first. */

@@ -8,7 +8,7 @@ import type { Snapshot, SnapshotState } from "../journal/Journal.ts"
 import { PermissionState } from "../permission/PermissionState.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { WINDOW } from "./Conversation.ts"
-import { SessionMetadata } from "./SessionEvent.ts"
+import { SessionMetadata, WhenBusy } from "./SessionEvent.ts"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
 import type { SessionState } from "./SessionState.ts"
 
@@ -24,13 +24,20 @@ const Stored = Schema.fromJsonString(
     agentType: Schema.String,
     metadata: SessionMetadata,
     owner: Schema.String,
+    whenBusy: WhenBusy,
     isEnded: Schema.Boolean,
     messages: Schema.Int,
     createdAt: Schema.Int,
     updatedAt: Schema.Int,
     waiting: Schema.Array(Schema.Struct({ id: MessageId, sequence: Schema.Int })),
     turn: Schema.optionalKey(
-      Schema.Struct({ id: TurnId, messageId: MessageId, message: Schema.Int, steps: Schema.Int })
+      Schema.Struct({
+        id: TurnId,
+        messageId: MessageId,
+        message: Schema.Int,
+        steps: Schema.Int,
+        superseded: Schema.optionalKey(Schema.Literals(["interrupt", "rollback"]))
+      })
     ),
     calls: Schema.Array(
       Schema.Struct({

@@ -8,7 +8,7 @@ import * as PermissionState from "../permission/PermissionState.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import * as RecentMessages from "./RecentMessages.ts"
 import type { Session, SessionStatus, SessionSummary } from "./Session.ts"
-import type { SessionMetadata } from "./SessionEvent.ts"
+import type { SessionMetadata, WhenBusy } from "./SessionEvent.ts"
 import { type CallId, type MessageId, SessionId, type TurnId } from "./SessionId.ts"
 
 /** An accepted message that waits for its turn. Its text is in the journal at `sequence`. */
@@ -24,6 +24,8 @@ export interface CurrentTurn {
   readonly message: number
   /** Rounds of tool calls so far: calls asked for together are one. */
   readonly steps: number
+  /** A message came that does not wait for its end. */
+  readonly superseded?: "interrupt" | "rollback" | undefined
 }
 
 /** A call that was journaled and has no outcome yet. Its arguments are in the journal at `sequence`. */
@@ -42,6 +44,8 @@ export interface SessionState {
   readonly metadata: SessionMetadata
   /** Whose it is, and who may answer for it. */
   readonly owner: string
+  /** For messages that do not say it themselves. */
+  readonly whenBusy: WhenBusy
   readonly isEnded: boolean
   /** The user's and the assistant's. */
   readonly messages: number
@@ -77,6 +81,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       agentType: event.agentType,
       metadata: event.metadata,
       owner: event.owner ?? LOCAL,
+      whenBusy: event.whenBusy ?? "enqueue",
       isEnded: false,
       messages: 0,
       createdAt: at,
@@ -98,15 +103,23 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         updatedAt: at,
         sequence
       }
-    case "MessageReceived":
+    case "MessageReceived": {
+      const { supersedes } = event
+      const { turn, waiting } = state
+      const message = { id: event.messageId, sequence }
       return {
         ...state,
         messages: state.messages + 1,
-        waiting: [...state.waiting, { id: event.messageId, sequence }],
+        waiting: supersedes === undefined ? [...waiting, message] : [message, ...waiting],
+        turn:
+          turn === undefined || supersedes === undefined || turn.superseded === "rollback"
+            ? turn
+            : { ...turn, superseded: supersedes },
         recent: RecentMessages.remember(state.recent, event.messageId, sequence),
         updatedAt: at,
         sequence
       }
+    }
     case "TurnStarted":
       return {
         ...state,

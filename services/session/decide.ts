@@ -13,9 +13,9 @@ import type { WorkerId } from "../worker/WorkerId.ts"
 import * as Approval from "../permission/Approval.ts"
 import type { Permission, PermissionId } from "../permission/Permission.ts"
 import { recall } from "./RecentMessages.ts"
-import type { SessionEvent, SessionMetadata, ToolOutcome } from "./SessionEvent.ts"
+import type { SessionEvent, SessionMetadata, ToolOutcome, WhenBusy } from "./SessionEvent.ts"
 import type { CallId, MessageId, TurnId } from "./SessionId.ts"
-import { MailboxFull, SessionHasEnded } from "./SessionManager.ts"
+import { MailboxFull, SessionBusy, SessionHasEnded } from "./SessionManager.ts"
 import type { SessionState, UnsettledCall } from "./SessionState.ts"
 
 /** Messages that may wait, and calls outside a turn that may be unsettled. */
@@ -38,7 +38,7 @@ export interface AssistantText {
 }
 
 export type Command = Data.TaggedEnum<{
-  Send: { readonly messageId: MessageId; readonly text: string }
+  Send: { readonly messageId: MessageId; readonly text: string; readonly whenBusy?: WhenBusy | undefined }
   Update: { readonly title: string | undefined; readonly metadata: SessionMetadata | undefined }
   /** The next waiting message gets its turn, if none runs. */
   StartTurn: { readonly turnId: TurnId }
@@ -71,7 +71,13 @@ export class TurnOver extends Data.TaggedError("TurnOver")<{ readonly turnId: Tu
 /** The call is settled, waits for permission, or has its worker already. */
 export class CallNotWaiting extends Data.TaggedError("CallNotWaiting")<{ readonly callId: CallId }> {}
 
-export type Refusal = SessionHasEnded | MailboxFull | TurnOver | CallNotWaiting | Approval.PermissionRefusal
+export type Refusal =
+  | SessionHasEnded
+  | SessionBusy
+  | MailboxFull
+  | TurnOver
+  | CallNotWaiting
+  | Approval.PermissionRefusal
 export type Decision = Result.Result<ReadonlyArray<SessionEvent>, Refusal>
 
 const nothing: Decision = Result.succeed([])
@@ -114,10 +120,18 @@ export const decide = (state: SessionState, command: Command): Decision => {
     case "Send": {
       if (recall(state.recent, command.messageId) !== undefined) return nothing
       if (state.isEnded) return Result.fail(new SessionHasEnded({ sessionId: state.id }))
+      const whenBusy = command.whenBusy ?? state.whenBusy
+      if (whenBusy === "reject" && (turn !== undefined || state.waiting.length > 0)) {
+        return Result.fail(new SessionBusy({ sessionId: state.id }))
+      }
       if (state.waiting.length >= MAILBOX_CAPACITY) {
         return Result.fail(new MailboxFull({ sessionId: state.id, capacity: MAILBOX_CAPACITY }))
       }
-      return Result.succeed([{ _tag: "MessageReceived", messageId: command.messageId, text: command.text }])
+      const isSuperseding = turn !== undefined && (whenBusy === "interrupt" || whenBusy === "rollback")
+      const { messageId, text } = command
+      return Result.succeed([
+        { _tag: "MessageReceived", messageId, text, ...(isSuperseding ? { supersedes: whenBusy } : undefined) }
+      ])
     }
     case "Update": {
       if (state.isEnded) return Result.fail(new SessionHasEnded({ sessionId: state.id }))
@@ -180,6 +194,7 @@ export const decide = (state: SessionState, command: Command): Decision => {
           outcome === "cancelled" ? cancelled : interrupted
         ),
         ...said(turn.id, command.text, outcome !== "completed"),
+        ...(turn.superseded === "rollback" ? [{ _tag: "TurnRolledBack", turnId: turn.id } as const] : []),
         { _tag: "TurnEnded", turnId: turn.id, outcome, ...(failure === undefined ? undefined : { failure }) }
       ])
     }

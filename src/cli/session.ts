@@ -3,6 +3,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import * as Topic from "../../services/events/Topic.ts"
 import { visible, visibleJson } from "../../services/permission/visible.ts"
 import { Message, Session, SessionSummary } from "../../services/session/Session.ts"
+import { WhenBusy } from "../../services/session/SessionEvent.ts"
 import { MessageId, SessionId } from "../../services/session/SessionId.ts"
 import { Acknowledgement } from "../../services/session/SessionManager.ts"
 import type * as Client from "../client.ts"
@@ -225,14 +226,20 @@ const send = Command.make(
       Flag.withDescription("An id of your own (msg_...), which makes a retry safe"),
       Flag.optional
     ),
+    whenBusy: Flag.Literals("when-busy", WhenBusy.literals).pipe(
+      Flag.withDescription(
+        "While a turn runs: wait (enqueue), be refused (reject), cancel it (interrupt), or undo it (rollback)"
+      ),
+      Flag.optional
+    ),
     wait: Flag.Boolean("wait").pipe(
       Flag.withAlias("w"),
       Flag.withDescription("Print the answer as it comes"),
       Flag.withDefault(false)
     )
   },
-  ({ messageId, sessionId, text, wait }) => {
-    const message = { sessionId, text, ...given({ messageId }) }
+  ({ messageId, sessionId, text, wait, whenBusy }) => {
+    const message = { sessionId, text, ...given({ messageId, whenBusy }) }
     return withClient((espalier) =>
       wait
         ? converse(espalier, message)

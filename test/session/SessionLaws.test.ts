@@ -21,7 +21,11 @@ const Step = Schema.Literals([
   "breathe",
   "breathe",
   "own tool",
-  "own worker"
+  "own worker",
+  "ask",
+  "answer",
+  "interrupt",
+  "roll back"
 ])
 
 describe("laws of sessions", () => {
@@ -61,6 +65,7 @@ describe("laws of sessions", () => {
                 case "open":
                   yield* Deferred.succeed(world.gate("wait_again"), "done")
                   yield* Deferred.succeed(world.gate("wait_heavy"), "done")
+                  yield* Deferred.succeed(world.gate("wait_shell"), "done")
                   world.forgetGates()
                   break
                 case "crash":
@@ -77,6 +82,24 @@ describe("laws of sessions", () => {
                   break
                 case "own worker":
                   yield* go(manager.runTool({ sessionId: id, tool: "wait_other", args: {} }))
+                  break
+                case "ask":
+                  yield* go(manager.send({ sessionId: id, text: "/tool wait_shell" }))
+                  break
+                case "answer":
+                  yield* go(
+                    Effect.flatMap(manager.permissions(id), (asked) =>
+                      Effect.forEach(asked, ({ hash, permissionId }) =>
+                        manager.resolvePermission({ sessionId: id, permissionId, hash, decision: "allow" })
+                      )
+                    )
+                  )
+                  break
+                case "interrupt":
+                  yield* go(manager.send({ sessionId: id, text: "now", whenBusy: "interrupt" }))
+                  break
+                case "roll back":
+                  yield* go(manager.send({ sessionId: id, text: "instead", whenBusy: "rollback" }))
                   break
                 case "breathe":
                   for (let i = 0; i < 20; i++) yield* Effect.yieldNow
