@@ -32,9 +32,13 @@ export const events: Catalogue<RuntimeEvent> = {
     fields: { title: "the new title, when it changed", metadata: "all labels, when they changed" }
   },
   MessageReceived: {
-    when: "A user's message was accepted: from here on it is never lost and is answered exactly once.",
+    when: "A message was accepted, a user's or another agent's: from here on it is never lost and is answered exactly once.",
     by: session,
-    fields: { messageId: "the caller's id of it, or one made for it", text: "the message" }
+    fields: {
+      messageId: "the caller's id of it, or one made for it",
+      text: "the message",
+      from: "the agent that sent it; absent when a person did"
+    }
   },
   TurnStarted: {
     when: "The session began to answer a message.",
