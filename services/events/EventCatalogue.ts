@@ -19,6 +19,8 @@ const pool = "the worker pool"
 const supervisor = "the child's supervisor"
 const path = "the child's place in the tree, ids joined by `/`"
 const turn = "the turn"
+const breaker = "the dependency's circuit breaker"
+const dependency = "name of the dependency: `tool:name`, `mcp:server`, `model:provider`"
 
 export const events: Catalogue<RuntimeEvent> = {
   SessionStarted: {
@@ -176,6 +178,21 @@ export const events: Catalogue<RuntimeEvent> = {
       took: "milliseconds"
     }
   },
+  BreakerOpened: {
+    when: "A dependency failed several times in a row, or in the call that was to try it: calls are refused for a while.",
+    by: breaker,
+    fields: {
+      breaker: dependency,
+      retryAfter: "milliseconds until a call is let through",
+      openings: "in a row, without a lasting recovery in between"
+    }
+  },
+  BreakerHalfOpened: {
+    when: "A breaker was open for its time: one call is let through to try the dependency.",
+    by: breaker,
+    fields: { breaker: dependency }
+  },
+  BreakerClosed: { when: "The dependency answers again.", by: breaker, fields: { breaker: dependency } },
   MaintenanceFailed: {
     when: "A round of upkeep could not be finished; it is tried again.",
     by: "upkeep",

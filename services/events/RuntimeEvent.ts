@@ -1,6 +1,7 @@
 /** Every event of the runtime. All of them are plain JSON: encoded and decoded form are the same. */
 import { Schema } from "effect"
 import { HealthEvent } from "../health/HealthEvent.ts"
+import { BreakerEvent } from "../limits/BreakerEvent.ts"
 import { MaintenanceEvent } from "../maintenance/MaintenanceEvent.ts"
 import { SessionDelta, SessionEvent } from "../session/SessionEvent.ts"
 import { SupervisionEvent } from "../supervision/SupervisionEvent.ts"
@@ -17,7 +18,8 @@ export const RuntimeEvent = Schema.Union([
   SessionDelta,
   SupervisionEvent,
   HealthEvent,
-  MaintenanceEvent
+  MaintenanceEvent,
+  BreakerEvent
 ])
 export type RuntimeEvent = typeof RuntimeEvent.Type
 

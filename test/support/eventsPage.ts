@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { deliveries, type Entry, events } from "../../services/events/EventCatalogue.ts"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
 import { HealthEvent } from "../../services/health/HealthEvent.ts"
+import { BreakerEvent } from "../../services/limits/BreakerEvent.ts"
 import { MaintenanceEvent } from "../../services/maintenance/MaintenanceEvent.ts"
 import { SessionDelta, SessionEvent } from "../../services/session/SessionEvent.ts"
 import { SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
@@ -78,7 +79,7 @@ Everything that happens is an event of a topic, and a topic can be read from any
 | \`session:<id>\` | a session, from its first message to its end | in the journal |
 | \`worker:<id>\` | one heavy tool call | in the journal |
 | \`system:agents\` | what the supervisors do | the newest 1,000 of this process |
-| \`system:health\` | what the monitor measures | the newest 1,000 of this process |
+| \`system:health\` | what the monitor measures, and which dependencies are not called | the newest 1,000 of this process |
 | \`system:maintenance\` | what upkeep has done | the newest 1,000 of this process |
 | \`session:*\`, \`worker:*\` | all sessions, all workers: what happens from now on, in order for each | not at all |
 
@@ -110,6 +111,6 @@ export const render = (): string =>
     group("Sessions: `session:<id>`", { ...SessionEvent.cases, ...SessionDelta.cases }, events),
     group("Workers: `worker:<id>`", WorkerEvent.cases, events),
     group("Supervision: `system:agents`", SupervisionEvent.cases, events),
-    group("Health: `system:health`", HealthEvent.cases, events),
+    group("Health: `system:health`", { ...HealthEvent.cases, ...BreakerEvent.cases }, events),
     group("Upkeep: `system:maintenance`", MaintenanceEvent.cases, events)
   ].join("\n\n")}\n`
