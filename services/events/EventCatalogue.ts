@@ -222,5 +222,15 @@ export const deliveries: Catalogue<Delivery> = {
       to: "last sequence skipped",
       count: "how many"
     }
+  },
+  Snapshot: {
+    when: 'First of a subscription with `expired: "snapshot"` whose `from` is no longer kept: it stands for all events up to its sequence.',
+    by: "the event bus",
+    fields: {
+      topic: "the topic",
+      sequence: "the event that the state is that after; the next one follows",
+      earliest: "the oldest event that is still kept",
+      session: "the session's state, as `GetSession` tells it"
+    }
   }
 }
