@@ -141,6 +141,11 @@ export const events: Catalogue<RuntimeEvent> = {
       reason: "how its last life ended"
     }
   },
+  ChildNotStarted: {
+    when: "A start of a child failed, the first one or that of a restart.",
+    by: supervisor,
+    fields: { path, attempt: "that of the restart; 0 for a first start", reason: "why it failed" }
+  },
   ChildTerminated: {
     when: "A child was stopped by its supervisor.",
     by: supervisor,
