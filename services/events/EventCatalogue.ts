@@ -34,9 +34,13 @@ export const events: Catalogue<RuntimeEvent> = {
     fields: { title: "the new title, when it changed", metadata: "all labels, when they changed" }
   },
   MessageReceived: {
-    when: "A user's message was accepted: from here on it is never lost and is answered exactly once.",
+    when: "A message was accepted, a user's or another agent's: from here on it is never lost and is answered exactly once.",
     by: session,
-    fields: { messageId: "the caller's id of it, or one made for it", text: "the message" }
+    fields: {
+      messageId: "the caller's id of it, or one made for it",
+      text: "the message",
+      from: "the agent that sent it; absent when a person did"
+    }
   },
   TurnStarted: {
     when: "The session began to answer a message.",
@@ -217,6 +221,16 @@ export const deliveries: Catalogue<Delivery> = {
       from: "first sequence skipped; of a wildcard a position in this subscription",
       to: "last sequence skipped",
       count: "how many"
+    }
+  },
+  Snapshot: {
+    when: 'First of a subscription with `expired: "snapshot"` whose `from` is no longer kept: it stands for all events up to its sequence.',
+    by: "the event bus",
+    fields: {
+      topic: "the topic",
+      sequence: "the event that the state is that after; the next one follows",
+      earliest: "the oldest event that is still kept",
+      session: "the session's state, as `GetSession` tells it"
     }
   }
 }

@@ -97,9 +97,18 @@ same process. All take \`from\` (first sequence wanted), \`capacity\` (length of
 | \`disconnect\` | the subscription ends, once what waited has been handed out |
 
 The past is always read whole and at the reader's own pace; the policy rules from then on. Skipped events show as one
-\`Lagged\`. A subscription that is cut off ends with \`SubscriptionCut\`, which names the last sequence; a cursor older than
-what is kept is refused with \`CursorExpired\`, which names the earliest. \`espalier events --stats\` and \`TopicStats\` tell who
-listens and how far behind: for each reader delivered + lost + pending = published, exactly.
+\`Lagged\`. A subscription that is cut off ends with \`SubscriptionCut\`, which names the last sequence. \`espalier events --stats\`
+and \`TopicStats\` tell who listens and how far behind: for each reader delivered + lost + pending = published, exactly.
+
+A cursor older than what is kept is refused with \`CursorExpired\`. It names the earliest sequence that is left and, of a
+session, carries a snapshot: the state as \`GetSession\` tells it, after the event \`snapshot.sequence\`. Read from
+\`snapshot.sequence + 1\` to make the present of it, or from \`earliest\` to have all that is left. With \`expired: "snapshot"\`
+(default \`fail\`) the subscription begins with that state by itself, as a \`Snapshot\`, and goes on after it; a topic without
+snapshots begins with its oldest event, after one \`Lagged\`. A browser's \`EventSource\` cannot see why it was refused, so
+\`GET /events/{topic}?expired=snapshot\` is for those: a reader that comes back too late with its \`Last-Event-ID\` begins anew.
+
+Wildcards carry no \`TextDelta\`: who watches over all sessions wants to see what they do, not each word of it as it is
+said, which is some hundred times as much. \`MessageSettled\` has the whole text; subscribe to one session for its words.
 
 Within a topic events come in the order of their sequence. Every turn, worker and session has exactly one terminal event;
 that of a worker or a session is the last of its topic.`
