@@ -8,6 +8,8 @@ import { Cause, Effect, Exit, Option, Semaphore } from "effect"
 import type { LanguageModel } from "effect/ai"
 import * as Topic from "../../services/events/Topic.ts"
 import type { Failure } from "../../services/Failure.ts"
+import type { ModelAnswer } from "../../services/model/ModelAnswer.ts"
+import type { Limits } from "../../services/model/ModelLimits.ts"
 import { type Entry, fromEvents, WINDOW } from "../../services/session/Conversation.ts"
 import type { AssistantText } from "../../services/session/decide.ts"
 import { type CallId, generateMessageId } from "../../services/session/SessionId.ts"
@@ -34,14 +36,16 @@ export interface Host extends CarryOutHost {
   /** Journals a step; its heavy calls are in the pool's queue then, unless they have to be allowed first. */
   readonly request: (
     text: AssistantText | undefined,
-    calls: ReadonlyArray<PlannedCall>
+    calls: ReadonlyArray<PlannedCall>,
+    answer: ModelAnswer | undefined
   ) => Effect.Effect<ReadonlyMap<CallId, Place>, Lost>
   /** Where an unsettled call stands. */
   readonly placeOf: (call: UnsettledCall) => Place
   readonly end: (
     outcome: "completed" | "failed",
     text: AssistantText | undefined,
-    failure: Failure | undefined
+    failure: Failure | undefined,
+    answer?: ModelAnswer
   ) => Effect.Effect<void, Lost>
 }
 
@@ -49,6 +53,7 @@ export interface Surroundings {
   readonly journal: JournalService
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
+  readonly limits: Limits
   readonly offered: Effect.Effect<OfferedTools>
 }
 
@@ -89,7 +94,7 @@ const runStep = Effect.fnUntraced(function* (
   answer: ModelRound.Answer
 ): Effect.fn.Return<Entry, Lost> {
   const planned = yield* Effect.forEach(answer.calls, (call, index) => plan(tools, host.state(), call, index))
-  const places = yield* host.request(yield* textOf(answer.text), planned)
+  const places = yield* host.request(yield* textOf(answer.text), planned, answer.answer)
   const free = yield* slots
   const calls = yield* Effect.forEach(
     planned,
@@ -102,18 +107,20 @@ const runStep = Effect.fnUntraced(function* (
     { concurrency: "unbounded" }
   )
   // In the order in which they were called, whichever ended first.
-  return { _tag: "Assistant", text: answer.text, calls }
+  return { _tag: "Assistant", text: answer.text, calls, parts: answer.answer?.parts }
 })
 
 const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
   yield* settleLeftovers(around, host)
   const entries = yield* persist(readConversation(around, host))
   while (true) {
-    const answer = yield* ModelRound.ask(around.model, yield* around.offered, entries, host.say)
-    if (answer.broken !== undefined) return yield* host.end("failed", yield* textOf(answer.text), answer.broken)
+    const answer = yield* ModelRound.ask(around.model, around.limits, yield* around.offered, entries, host.say)
+    if (answer.broken !== undefined) {
+      return yield* host.end("failed", yield* textOf(answer.text), answer.broken, answer.answer)
+    }
     if (answer.calls.length === 0) {
       const text = yield* textOf(answer.text)
-      if (text !== undefined) return yield* host.end("completed", text, undefined)
+      if (text !== undefined) return yield* host.end("completed", text, undefined, answer.answer)
       return yield* Effect.fail(
         new ModelRound.TurnFailed("empty_answer", "the model answered nothing; send the message again")
       )

@@ -92,7 +92,7 @@ export const make = (
       turn.draft += text
       return bus.publishEphemeral(topicOf(live), { _tag: "TextDelta", turnId: turn.id, text })
     },
-    request: (text, calls) => {
+    request: (text, calls, answer) => {
       const prepare = Effect.map(admit(pool, live, calls), ({ admissions, requested }) => {
         const places = new Map<CallId, Place>()
         for (const { asks, callId, outcome, workerId } of requested) {
@@ -101,7 +101,11 @@ export const make = (
           else if (asks !== undefined) places.set(callId, asked(life, callId, asks))
         }
         turn.draft = ""
-        return { admissions, command: Command.RequestCalls({ turnId: turn.id, text, calls: requested }), places }
+        return {
+          admissions,
+          command: Command.RequestCalls({ turnId: turn.id, text, calls: requested, answer }),
+          places
+        }
       })
       return persist(Effect.map(submit(live, inbox, prepare), ({ places }) => places))
     },
@@ -131,9 +135,11 @@ export const make = (
       )
     },
     settle: (callId, outcome) => Effect.asVoid(report(live, inbox, Command.SettleCall({ callId, outcome }))),
-    end: (outcome, text, failure) =>
+    end: (outcome, text, failure, answer) =>
       Effect.flatMap(takeDraft(turn), (draft) =>
-        Effect.asVoid(report(live, inbox, Command.EndTurn({ turnId: turn.id, outcome, text: text ?? draft, failure })))
+        Effect.asVoid(
+          report(live, inbox, Command.EndTurn({ turnId: turn.id, outcome, text: text ?? draft, failure, answer }))
+        )
       )
   }
 }

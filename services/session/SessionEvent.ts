@@ -6,6 +6,8 @@ import { Schema } from "effect"
 import { Failure } from "../Failure.ts"
 import { PermissionAnswer, permissionFields, PermissionId } from "../permission/Permission.ts"
 import { PermissionMode, PermissionRule } from "../permission/Rules.ts"
+import { AgentKey } from "../registry/Agent.ts"
+import { ModelAnswer } from "../model/ModelAnswer.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { CallId, MessageId, TurnId } from "./SessionId.ts"
 
@@ -36,6 +38,8 @@ export type SessionPermissions = typeof SessionPermissions.Type
  */
 export const WhenBusy = Schema.Literals(["enqueue", "reject", "interrupt", "rollback"])
 export type WhenBusy = typeof WhenBusy.Type
+/** On the first event of what a model's answer led to: what is known of the answer besides. */
+const answer = Schema.optionalKey(ModelAnswer)
 
 export const SessionEvent = Schema.TaggedUnion({
   SessionStarted: {
@@ -47,10 +51,11 @@ export const SessionEvent = Schema.TaggedUnion({
     whenBusy: Schema.optionalKey(WhenBusy)
   },
   SessionUpdated: { title: Schema.optionalKey(Schema.String), metadata: Schema.optionalKey(SessionMetadata) },
-  /** A user's message was accepted: from here on it is never lost and is answered exactly once. */
+  /** A message was accepted, a user's or another agent's: from here on it is never lost and is answered exactly once. */
   MessageReceived: {
     messageId: MessageId,
     text: Schema.String,
+    from: Schema.optionalKey(AgentKey),
     /** The running turn is cancelled for it, and it comes next. */
     supersedes: Schema.optionalKey(Schema.Literals(["interrupt", "rollback"]))
   },
@@ -61,7 +66,8 @@ export const SessionEvent = Schema.TaggedUnion({
     turnId: Schema.optionalKey(TurnId),
     workerId: Schema.optionalKey(WorkerId),
     tool: Schema.String,
-    args: Schema.Json
+    args: Schema.Json,
+    answer
   },
   /** A person has to allow the call before it runs. With `path` it is a sub-agent that asks. */
   PermissionRequested: permissionFields,
@@ -78,14 +84,15 @@ export const SessionEvent = Schema.TaggedUnion({
   ToolCallQueued: { callId: CallId, workerId: WorkerId },
   ToolCallSettled: { callId: CallId, outcome: ToolOutcome },
   /** The assistant's message of a turn is complete; `partial` marks text that a cancel cut off. */
-  MessageSettled: { turnId: TurnId, messageId: MessageId, text: Schema.String, partial: Schema.Boolean },
+  MessageSettled: { turnId: TurnId, messageId: MessageId, text: Schema.String, partial: Schema.Boolean, answer },
   /** The turn is no part of the conversation any more; what it did stays done. Its end follows. */
   TurnRolledBack: { turnId: TurnId },
   /** Exactly one for each turn. */
   TurnEnded: {
     turnId: TurnId,
     outcome: Schema.Literals(["completed", "cancelled", "failed"]),
-    failure: Schema.optionalKey(Failure)
+    failure: Schema.optionalKey(Failure),
+    answer
   },
   /** Exactly one for each session, and its last event. */
   SessionEnded: { reason: Schema.String }

@@ -7,6 +7,7 @@
 import { Context, type Effect, Schema } from "effect"
 import type { InvalidInput } from "../InvalidInput.ts"
 import type { StorageError } from "../journal/StorageError.ts"
+import type { AgentKey } from "../registry/Agent.ts"
 import type { ToolNotFound } from "../tools/Tools.ts"
 import type { ToolFailure } from "../tools/Tool.ts"
 import type { PoolSaturated } from "../worker/WorkerPool.ts"
@@ -104,6 +105,8 @@ export interface SendOptions {
   readonly messageId?: MessageId | undefined
   /** What becomes of it while a turn runs (default: as the session was started with). */
   readonly whenBusy?: WhenBusy | undefined
+  /** The agent that sends it; absent when a person does. */
+  readonly from?: AgentKey | undefined
 }
 
 export const Acknowledgement = Schema.Struct({

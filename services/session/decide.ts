@@ -9,6 +9,8 @@
  */
 import { Data, Result, type Schema } from "effect"
 import type { Failure } from "../Failure.ts"
+import type { AgentKey } from "../registry/Agent.ts"
+import type { ModelAnswer } from "../model/ModelAnswer.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import * as Approval from "../permission/Approval.ts"
 import type { Permission, PermissionId } from "../permission/Permission.ts"
@@ -38,7 +40,12 @@ export interface AssistantText {
 }
 
 export type Command = Data.TaggedEnum<{
-  Send: { readonly messageId: MessageId; readonly text: string; readonly whenBusy?: WhenBusy | undefined }
+  Send: {
+    readonly messageId: MessageId
+    readonly text: string
+    readonly from?: AgentKey | undefined
+    readonly whenBusy?: WhenBusy | undefined
+  }
   Update: { readonly title: string | undefined; readonly metadata: SessionMetadata | undefined }
   /** The next waiting message gets its turn, if none runs. */
   StartTurn: { readonly turnId: TurnId }
@@ -47,6 +54,7 @@ export type Command = Data.TaggedEnum<{
     readonly turnId: TurnId
     readonly text: AssistantText | undefined
     readonly calls: ReadonlyArray<RequestedCall>
+    readonly answer?: ModelAnswer | undefined
   }
   /** A person's own call. */
   RequestCall: { readonly call: RequestedCall }
@@ -60,6 +68,7 @@ export type Command = Data.TaggedEnum<{
     readonly text: AssistantText | undefined
     readonly outcome: "completed" | "cancelled" | "failed"
     readonly failure: Failure | undefined
+    readonly answer?: ModelAnswer | undefined
   }
   End: { readonly reason: string; readonly text: AssistantText | undefined }
 }>
@@ -84,13 +93,14 @@ const nothing: Decision = Result.succeed([])
 const cancelled: ToolOutcome = { _tag: "ToolCancelled" }
 const interrupted: ToolOutcome = { _tag: "ToolInterrupted" }
 
-const requested = (call: RequestedCall, turnId: TurnId | undefined): SessionEvent => ({
+const requested = (call: RequestedCall, turnId: TurnId | undefined, answer?: ModelAnswer): SessionEvent => ({
   _tag: "ToolCallRequested",
   callId: call.callId,
   ...(turnId === undefined ? undefined : { turnId }),
   ...(call.workerId === undefined ? undefined : { workerId: call.workerId }),
   tool: call.tool,
-  args: call.args
+  args: call.args,
+  ...(answer === undefined ? undefined : { answer })
 })
 
 const settled = (callId: CallId, outcome: ToolOutcome): SessionEvent => ({ _tag: "ToolCallSettled", callId, outcome })
@@ -108,8 +118,15 @@ const settleOpen = (
   outcome: ToolOutcome
 ): ReadonlyArray<SessionEvent> => [...Approval.withdrawCalls(state.permission, calls), ...settleAll(calls, outcome)]
 
-const said = (turnId: TurnId, text: AssistantText | undefined, partial: boolean): ReadonlyArray<SessionEvent> =>
-  text === undefined ? [] : [{ _tag: "MessageSettled", turnId, ...text, partial }]
+const said = (
+  turnId: TurnId,
+  text: AssistantText | undefined,
+  partial: boolean,
+  answer?: ModelAnswer
+): ReadonlyArray<SessionEvent> =>
+  text === undefined
+    ? []
+    : [{ _tag: "MessageSettled", turnId, ...text, partial, ...(answer === undefined ? undefined : { answer }) }]
 
 const outsideTurns = (calls: ReadonlyArray<UnsettledCall>): number =>
   calls.reduce((count, { turnId }) => (turnId === undefined ? count + 1 : count), 0)
@@ -128,9 +145,15 @@ export const decide = (state: SessionState, command: Command): Decision => {
         return Result.fail(new MailboxFull({ sessionId: state.id, capacity: MAILBOX_CAPACITY }))
       }
       const isSuperseding = turn !== undefined && (whenBusy === "interrupt" || whenBusy === "rollback")
-      const { messageId, text } = command
+      const { from, messageId, text } = command
       return Result.succeed([
-        { _tag: "MessageReceived", messageId, text, ...(isSuperseding ? { supersedes: whenBusy } : undefined) }
+        {
+          _tag: "MessageReceived",
+          messageId,
+          text,
+          ...(from === undefined ? undefined : { from }),
+          ...(isSuperseding ? { supersedes: whenBusy } : undefined)
+        }
       ])
     }
     case "Update": {
@@ -152,9 +175,12 @@ export const decide = (state: SessionState, command: Command): Decision => {
     }
     case "RequestCalls": {
       if (turn?.id !== command.turnId) return Result.fail(new TurnOver({ turnId: command.turnId }))
+      const { answer, text } = command
       return Result.succeed([
-        ...said(turn.id, command.text, false),
-        ...command.calls.map((call) => requested(call, turn.id)),
+        ...said(turn.id, text, false, answer),
+        ...command.calls.map((call, index) =>
+          requested(call, turn.id, text === undefined && index === 0 ? answer : undefined)
+        ),
         ...command.calls.flatMap(asked),
         ...command.calls.flatMap(({ callId, outcome }) => (outcome === undefined ? [] : [settled(callId, outcome)]))
       ])
@@ -186,16 +212,22 @@ export const decide = (state: SessionState, command: Command): Decision => {
     }
     case "EndTurn": {
       if (turn?.id !== command.turnId) return nothing
-      const { failure, outcome } = command
+      const { answer, failure, outcome, text } = command
       return Result.succeed([
         ...settleOpen(
           state,
           state.calls.filter(({ turnId }) => turnId === turn.id),
           outcome === "cancelled" ? cancelled : interrupted
         ),
-        ...said(turn.id, command.text, outcome !== "completed"),
+        ...said(turn.id, text, outcome !== "completed", answer),
         ...(turn.superseded === "rollback" ? [{ _tag: "TurnRolledBack", turnId: turn.id } as const] : []),
-        { _tag: "TurnEnded", turnId: turn.id, outcome, ...(failure === undefined ? undefined : { failure }) }
+        {
+          _tag: "TurnEnded",
+          turnId: turn.id,
+          outcome,
+          ...(failure === undefined ? undefined : { failure }),
+          ...(answer === undefined || text !== undefined ? undefined : { answer })
+        }
       ])
     }
     // End
