@@ -16,6 +16,7 @@ import { ModelLimits } from "../../services/model/ModelLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { LOCAL, Person } from "../../services/access/Person.ts"
 import { rulesFor } from "../../services/permission/Approval.ts"
+import { defaults as budgetDefaults, type Limits } from "../../services/session/Budget.ts"
 import { Command } from "../../services/session/decide.ts"
 import { recall } from "../../services/session/RecentMessages.ts"
 import type { Message } from "../../services/session/Session.ts"
@@ -48,13 +49,15 @@ import { dormant, eventAt, summaryOf } from "./SessionStore.ts"
 export interface Options {
   /** Sessions in memory at the same time (default 100,000). */
   readonly limit?: number | undefined
+  /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
+  readonly budget?: Limits | undefined
 }
 
 const childId = "session manager"
 /** Events read at a time to list messages. */
 const PAGE = 500
 
-export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = {}) {
+export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 }: Options = {}) {
   const journal = yield* Journal
   const bus = yield* EventBus
   const pool = yield* WorkerPool
@@ -71,6 +74,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     limits: yield* ModelLimits,
     sessions: yield* Sessions,
     limit,
+    budget: { ...budgetDefaults, ...budget },
     scope: yield* Effect.scope
   })
 
@@ -206,6 +210,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
           agentType: options.agentType ?? "default",
           metadata: options.metadata ?? {},
           ...(person === LOCAL ? undefined : { owner: person }),
+          ...(options.limits === undefined ? undefined : { limits: options.limits }),
           ...(options.whenBusy === undefined ? undefined : { whenBusy: options.whenBusy }),
           ...(options.permissions === undefined ? undefined : { permissions: options.permissions })
         })

@@ -8,6 +8,7 @@ import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Delivery } from "../../services/events/RuntimeEvent.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import type { Limits } from "../../services/model/ModelLimits.ts"
+import type * as Budget from "../../services/session/Budget.ts"
 import { Command } from "../../services/session/decide.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import type { CallId } from "../../services/session/SessionId.ts"
@@ -31,6 +32,8 @@ export interface Services {
   readonly pool: WorkerPool["Service"]
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
+  /** What every session may use up at most. */
+  readonly budget: Budget.Limits
   readonly limits: Limits
 }
 
@@ -74,7 +77,7 @@ const beside = (life: Life, work: Effect.Effect<unknown, unknown>): Effect.Effec
     Effect.forkIn(life.scope)
   )
 
-export const make = ({ bus, journal, limits, model, pool, tools }: Services) => {
+export const make = ({ budget, bus, journal, limits, model, pool, tools }: Services) => {
   let listed: ReadonlyArray<Tool> | undefined
   let toolkit: OfferedTools | undefined
   const around: Turn.Surroundings = {
@@ -99,9 +102,12 @@ export const make = ({ bus, journal, limits, model, pool, tools }: Services) => 
     if (current === undefined) return Effect.void
     const turn: RunningTurn = { id: current.id, draft: "", fiber: undefined, cancelling: undefined }
     live.turn = turn
-    return Effect.map(beside(life, Turn.run(around, TurnHost.make(bus, pool, life, turn, current))), (fiber) => {
-      turn.fiber = fiber
-    })
+    return Effect.map(
+      beside(life, Turn.run(around, TurnHost.make(bus, pool, budget, life, turn, current))),
+      (fiber) => {
+        turn.fiber = fiber
+      }
+    )
   }
 
   /** Learns how a worker ended from its own events, so it is told once however often it asks. */

@@ -22,8 +22,6 @@ import { type PlannedCall, plan } from "./PlanCall.ts"
 import type { OfferedTools } from "./Prompt.ts"
 import { eventAt, type JournalService } from "./SessionStore.ts"
 
-/** Rounds of tool calls in one turn. */
-export const MAX_STEPS = 50
 /** Fast calls of one round that run at the same time. */
 const PARALLEL = 8
 
@@ -39,6 +37,8 @@ export interface Host extends CarryOutHost {
     calls: ReadonlyArray<PlannedCall>,
     answer: ModelAnswer | undefined
   ) => Effect.Effect<ReadonlyMap<CallId, Place>, Lost>
+  /** Why the turn may not go on: with an answer, why its calls may not be run. */
+  readonly overBudget: (answer?: ModelRound.Answer) => Effect.Effect<Failure | undefined>
   /** Where an unsettled call stands. */
   readonly placeOf: (call: UnsettledCall) => Place
   readonly end: (
@@ -114,6 +114,8 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
   yield* settleLeftovers(around, host)
   const entries = yield* persist(readConversation(around, host))
   while (true) {
+    const spent = yield* host.overBudget()
+    if (spent !== undefined) return yield* host.end("failed", undefined, spent)
     const answer = yield* ModelRound.ask(around.model, around.limits, yield* around.offered, entries, host.say)
     if (answer.broken !== undefined) {
       return yield* host.end("failed", yield* textOf(answer.text), answer.broken, answer.answer)
@@ -125,14 +127,9 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
         new ModelRound.TurnFailed("empty_answer", "the model answered nothing; send the message again")
       )
     }
-    if ((host.state().turn?.steps ?? 0) >= MAX_STEPS) {
-      return yield* Effect.fail(
-        new ModelRound.TurnFailed(
-          "too_many_steps",
-          `the model called tools ${MAX_STEPS} times in one turn, which is all it may`
-        )
-      )
-    }
+    // What it took is journaled with its calls only, so it counts from here.
+    const over = yield* host.overBudget(answer)
+    if (over !== undefined) return yield* host.end("failed", yield* textOf(answer.text), over, answer.answer)
     entries.push(yield* runStep(around, host, answer))
   }
 })

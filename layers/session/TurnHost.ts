@@ -1,6 +1,7 @@
 /** What a turn may ask of its session, and how a session does it. */
 import { Clock, Effect } from "effect"
 import type { EventBus } from "../../services/events/EventBus.ts"
+import * as Budget from "../../services/session/Budget.ts"
 import { type AssistantText, Command, type RequestedCall } from "../../services/session/decide.ts"
 import type { PermissionId } from "../../services/permission/Permission.ts"
 import { type CallId, generateMessageId } from "../../services/session/SessionId.ts"
@@ -79,6 +80,7 @@ const asked = (
 export const make = (
   bus: EventBus["Service"],
   pool: WorkerPool["Service"],
+  budget: Budget.Limits,
   life: Life,
   turn: RunningTurn,
   current: CurrentTurn
@@ -109,6 +111,20 @@ export const make = (
       })
       return persist(Effect.map(submit(live, inbox, prepare), ({ places }) => places))
     },
+    overBudget: (answer) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const { createdAt, limits, spent, turn: running = current } = live.state
+        const both = limits === undefined ? budget : Budget.tighter(budget, limits)
+        const more = Budget.spendingOf(answer?.answer?.usage)
+        const account = {
+          turn: { spent: Budget.add(running.spent, more), startedAt: running.startedAt, steps: running.steps },
+          session: { spent: Budget.add(spent, more), startedAt: createdAt },
+          now
+        }
+        return (
+          Budget.exceeded(both, account) ?? (answer === undefined ? undefined : Budget.stepsExceeded(both, account))
+        )
+      }),
     placeOf: ({ callId, turnId, workerId }) => {
       if (workerId !== undefined) return { outcome: outcomeOf(live, callId) }
       const { pending } = live.state.permission

@@ -33,7 +33,8 @@ export const events: Catalogue<RuntimeEvent> = {
       metadata: "labels of the caller's own",
       owner: "the person it belongs to; absent where nobody has to say who they are",
       permissions: "what it may do without asking, and whether somebody is there to be asked",
-      whenBusy: "what becomes of a message that comes while it is busy, unless the message says so"
+      whenBusy: "what becomes of a message that comes while it is busy, unless the message says so",
+      limits: "what it and each of its turns may use up, within the server's own limits"
     }
   },
   SessionUpdated: {

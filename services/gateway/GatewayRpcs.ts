@@ -14,6 +14,7 @@ import { InvalidInput } from "../InvalidInput.ts"
 import { StorageError } from "../journal/StorageError.ts"
 import { Agent, AgentKey } from "../registry/Agent.ts"
 import { AgentNotFound } from "../registry/Registry.ts"
+import { Limits } from "../session/Budget.ts"
 import { Message, Session, SessionSummary } from "../session/Session.ts"
 import {
   Permission,
@@ -77,7 +78,8 @@ export class GatewayRpcs extends RpcGroup.make(
       agentType: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100))),
       metadata: Metadata,
       permissions: Permissions,
-      whenBusy: Schema.optionalKey(WhenBusy)
+      whenBusy: Schema.optionalKey(WhenBusy),
+      limits: Schema.optionalKey(Limits)
     },
     success: Session,
     error: Schema.Union([...common, StorageError, TooManySessions, SessionHasEnded, SessionInterrupted])

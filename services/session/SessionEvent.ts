@@ -8,6 +8,7 @@ import { PermissionAnswer, permissionFields, PermissionId } from "../permission/
 import { PermissionMode, PermissionRule } from "../permission/Rules.ts"
 import { AgentKey } from "../registry/Agent.ts"
 import { ModelAnswer } from "../model/ModelAnswer.ts"
+import { Limits } from "./Budget.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { CallId, MessageId, TurnId } from "./SessionId.ts"
 
@@ -48,7 +49,8 @@ export const SessionEvent = Schema.TaggedUnion({
     metadata: SessionMetadata,
     owner: Schema.optionalKey(Schema.String),
     permissions: Schema.optionalKey(SessionPermissions),
-    whenBusy: Schema.optionalKey(WhenBusy)
+    whenBusy: Schema.optionalKey(WhenBusy),
+    limits: Schema.optionalKey(Limits)
   },
   SessionUpdated: { title: Schema.optionalKey(Schema.String), metadata: Schema.optionalKey(SessionMetadata) },
   /** A message was accepted, a user's or another agent's: from here on it is never lost and is answered exactly once. */

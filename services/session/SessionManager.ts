@@ -13,6 +13,7 @@ import type { ToolFailure } from "../tools/Tool.ts"
 import type { PoolSaturated } from "../worker/WorkerPool.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import type { Message, Session, SessionSummary } from "./Session.ts"
+import type { Limits } from "./Budget.ts"
 import type { PermissionRefusal } from "../permission/Approval.ts"
 import type { Permission, PermissionAnswer, PermissionId } from "../permission/Permission.ts"
 import type { SessionMetadata, SessionPermissions, WhenBusy } from "./SessionEvent.ts"
@@ -96,6 +97,8 @@ export interface StartOptions {
   readonly permissions?: SessionPermissions | undefined
   /** For messages that do not say it themselves (default `enqueue`). */
   readonly whenBusy?: WhenBusy | undefined
+  /** What it and each of its turns may use up: within the server's own limits. */
+  readonly limits?: Limits | undefined
 }
 
 export interface SendOptions {

@@ -8,6 +8,7 @@ import type { Snapshot, SnapshotState } from "../journal/Journal.ts"
 import { PermissionState } from "../permission/PermissionState.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { WINDOW } from "./Conversation.ts"
+import { Limits } from "./Budget.ts"
 import { SessionMetadata, WhenBusy } from "./SessionEvent.ts"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
 import type { Session } from "./Session.ts"
@@ -18,6 +19,8 @@ export const VERSION = 2
 /** Events between two snapshots: few enough to fold in a blink, and enough to make the writing of them cheap. */
 export const EVERY = 500
 
+const Spending = Schema.Struct({ tokens: Schema.Finite, cost: Schema.Finite })
+
 const Stored = Schema.fromJsonString(
   Schema.Struct({
     id: SessionId,
@@ -26,6 +29,8 @@ const Stored = Schema.fromJsonString(
     metadata: SessionMetadata,
     owner: Schema.String,
     whenBusy: WhenBusy,
+    limits: Schema.optionalKey(Limits),
+    spent: Spending,
     isEnded: Schema.Boolean,
     messages: Schema.Int,
     createdAt: Schema.Int,
@@ -37,6 +42,8 @@ const Stored = Schema.fromJsonString(
         messageId: MessageId,
         message: Schema.Int,
         steps: Schema.Int,
+        startedAt: Schema.Int,
+        spent: Spending,
         superseded: Schema.optionalKey(Schema.Literals(["interrupt", "rollback"]))
       })
     ),
@@ -87,6 +94,7 @@ export const restore = ({ sequence, state, version }: Snapshot): SessionState | 
   if (stored?.sequence !== sequence) return undefined
   return {
     ...stored,
+    limits: stored.limits,
     turn: stored.turn,
     calls: stored.calls.map(({ turnId, workerId, ...call }) => ({ ...call, turnId, workerId }))
   }

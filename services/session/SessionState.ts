@@ -5,10 +5,12 @@
 import type { Recorded } from "../events/RuntimeEvent.ts"
 import { LOCAL } from "../access/Person.ts"
 import * as PermissionState from "../permission/PermissionState.ts"
+import * as Budget from "./Budget.ts"
+import type { Limits, Spending } from "./Budget.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import * as RecentMessages from "./RecentMessages.ts"
 import type { Session, SessionStatus, SessionSummary } from "./Session.ts"
-import type { SessionMetadata, WhenBusy } from "./SessionEvent.ts"
+import type { SessionEvent, SessionMetadata, WhenBusy } from "./SessionEvent.ts"
 import { type CallId, type MessageId, SessionId, type TurnId } from "./SessionId.ts"
 
 /** An accepted message that waits for its turn. Its text is in the journal at `sequence`. */
@@ -24,6 +26,9 @@ export interface CurrentTurn {
   readonly message: number
   /** Rounds of tool calls so far: calls asked for together are one. */
   readonly steps: number
+  readonly startedAt: number
+  /** What its answers took, and those of its sub-agents that have ended. */
+  readonly spent: Spending
   /** A message came that does not wait for its end. */
   readonly superseded?: "interrupt" | "rollback" | undefined
 }
@@ -46,6 +51,10 @@ export interface SessionState {
   readonly owner: string
   /** For messages that do not say it themselves. */
   readonly whenBusy: WhenBusy
+  /** Its own, besides those of the server. */
+  readonly limits: Limits | undefined
+  /** What its turns took, and its sub-agents that have ended. */
+  readonly spent: Spending
   readonly isEnded: boolean
   /** The user's and the assistant's. */
   readonly messages: number
@@ -68,6 +77,17 @@ const without = <A>(values: ReadonlyArray<A>, isGone: (value: A) => boolean): Re
   return rest.length === 0 ? none : rest
 }
 
+const spend = (state: SessionState, event: SessionEvent): SessionState => {
+  const spending = Budget.spentWith(event)
+  if (spending === Budget.nothing) return state
+  const { spent, turn } = state
+  return {
+    ...state,
+    spent: Budget.add(spent, spending),
+    turn: turn === undefined ? undefined : { ...turn, spent: Budget.add(turn.spent, spending) }
+  }
+}
+
 const sessionOf = ({ topic }: Recorded): SessionId => SessionId.make(topic.slice("session:".length))
 
 /** Adds the next event of the session's stream. The first must be `SessionStarted`; nothing follows `SessionEnded`. */
@@ -82,6 +102,8 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       metadata: event.metadata,
       owner: event.owner ?? LOCAL,
       whenBusy: event.whenBusy ?? "enqueue",
+      limits: event.limits,
+      spent: Budget.nothing,
       isEnded: false,
       messages: 0,
       createdAt: at,
@@ -127,19 +149,22 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
           id: event.turnId,
           messageId: event.messageId,
           message: state.waiting.find(({ id }) => id === event.messageId)?.sequence ?? sequence,
-          steps: 0
+          steps: 0,
+          startedAt: at,
+          spent: Budget.nothing
         },
         waiting: without(state.waiting, ({ id }) => id === event.messageId),
         updatedAt: at,
         sequence
       }
     case "ToolCallRequested": {
-      const { turn } = state
+      const spending = spend(state, event)
+      const { turn } = spending
       // The calls of one round are journaled together, so a round begins where none of the turn's is unsettled.
       const isRound =
         turn !== undefined && turn.id === event.turnId && !state.calls.some(({ turnId }) => turnId === turn.id)
       return {
-        ...state,
+        ...spending,
         turn: isRound ? { ...turn, steps: turn.steps + 1 } : turn,
         calls: [
           ...state.calls,
@@ -167,10 +192,10 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         sequence
       }
     case "MessageSettled":
-      return { ...state, messages: state.messages + 1, updatedAt: at, sequence }
+      return { ...spend(state, event), messages: state.messages + 1, updatedAt: at, sequence }
     case "TurnEnded":
       return {
-        ...state,
+        ...spend(state, event),
         turn: undefined,
         calls: without(state.calls, ({ turnId }) => turnId === event.turnId),
         updatedAt: at,

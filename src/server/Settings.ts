@@ -3,6 +3,7 @@ import { Config, ConfigProvider, Duration, Effect, Schema } from "effect"
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
 import type { Retention } from "../../services/maintenance/Retention.ts"
+import type { Limits } from "../../services/session/Budget.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
 
 export interface Settings {
@@ -18,6 +19,8 @@ export interface Settings {
   readonly patience: Duration.Duration
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
+  /** What a session and each of its turns may use up at most. */
+  readonly budget: Limits
   /** What is let go of once it is old: by default nothing. */
   readonly retention: Retention
 }
@@ -38,6 +41,15 @@ const age = (name: string) =>
     name
   ).pipe(Config.withDefault(undefined))
 
+const amount = (name: string) =>
+  Config.schema(
+    Schema.Finite.check(Schema.isGreaterThan(0, { message: "an amount of money above 0, as 0.50" })),
+    name
+  ).pipe(Config.withDefault(undefined))
+
+/** Milliseconds of a duration: `10 minutes`. */
+const time = (name: string) => Config.Duration(name).pipe(Config.map(Duration.toMillis), Config.withDefault(undefined))
+
 const fromConfig = Config.all({
   dataDirectory: Config.schema(Schema.NonEmptyString, "ESPALIER_DATA").pipe(Config.withDefault(undefined)),
   port: Config.schema(int(0, 65_535), "ESPALIER_PORT").pipe(Config.withDefault(4747)),
@@ -45,6 +57,22 @@ const fromConfig = Config.all({
   queue: Config.schema(int(0, 100_000), "ESPALIER_QUEUE").pipe(Config.withDefault(50)),
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
   chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
+  budget: Config.all({
+    steps: Config.schema(int(0, 10_000), "ESPALIER_STEPS").pipe(Config.withDefault(undefined)),
+    depth: Config.schema(int(0, 10), "ESPALIER_DEPTH").pipe(Config.withDefault(undefined)),
+    turnTokens: Config.schema(int(1, Number.MAX_SAFE_INTEGER), "ESPALIER_TURN_TOKENS").pipe(
+      Config.withDefault(undefined)
+    ),
+    sessionTokens: Config.schema(int(1, Number.MAX_SAFE_INTEGER), "ESPALIER_SESSION_TOKENS").pipe(
+      Config.withDefault(undefined)
+    ),
+    turnCost: amount("ESPALIER_TURN_COST"),
+    sessionCost: amount("ESPALIER_SESSION_COST"),
+    turnTime: time("ESPALIER_TURN_TIME"),
+    sessionTime: time("ESPALIER_SESSION_TIME")
+  }).pipe(
+    Config.map((given): Limits => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)))
+  ),
   retention: Config.all({
     workers: age("ESPALIER_RETENTION_WORKERS"),
     sessions: age("ESPALIER_RETENTION_SESSIONS"),
