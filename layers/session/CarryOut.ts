@@ -36,7 +36,7 @@ export interface Ready {
 export interface Host {
   readonly sessionId: SessionId
   readonly settle: (callId: CallId, outcome: ToolOutcome) => Effect.Effect<void, Lost>
-  /** Puts a call that was allowed on the pool; answers with the failure when the pool takes no more. */
+  /** Puts a call that was allowed where it is carried out; answers with the failure when no more is taken there. */
   readonly queue: (call: Ready) => Effect.Effect<ToolOutcome | undefined, Lost>
 }
 
@@ -52,6 +52,10 @@ export const carryOut = Effect.fnUntraced(function* (
   return yield* place(host, slots, call, outcome)
 })
 
+/** On the pool, or in a sub-session. */
+export const isElsewhere = ({ annotations, delegates }: Tool): boolean =>
+  annotations.weight === "heavy" || delegates !== undefined
+
 /** Of a call that was allowed. */
 const place = Effect.fnUntraced(function* (
   host: Host,
@@ -59,7 +63,7 @@ const place = Effect.fnUntraced(function* (
   call: Ready,
   outcome: Place["outcome"]
 ): Effect.fn.Return<ToolOutcome, Lost> {
-  if (call.runs.annotations.weight === "fast" || outcome === undefined) return yield* runHere(host, slots, call)
+  if (!isElsewhere(call.runs) || outcome === undefined) return yield* runHere(host, slots, call)
   const refused = yield* host.queue(call)
   if (refused === undefined) return yield* outcome
   yield* host.settle(call.callId, refused)
@@ -108,12 +112,12 @@ export const takeUp = Effect.fnUntraced(function* (
   call: UnsettledCall,
   at: Place
 ): Effect.fn.Return<void, Lost> {
-  if (call.workerId !== undefined) return yield* Effect.asVoid(at.outcome ?? Effect.void)
+  if (call.workerId !== undefined || call.child !== undefined) return yield* Effect.asVoid(at.outcome ?? Effect.void)
   const ready = yield* readyOf(around, host.sessionId, call)
   if (ready === undefined) return yield* host.settle(call.callId, interrupted)
   // It waited, or was allowed and never reached the pool: either way nothing of it has run.
   if (at.answer !== undefined) return yield* Effect.asVoid(carryOut(host, slots, ready, at))
-  if (ready.runs.annotations.weight === "heavy") return yield* Effect.asVoid(place(host, slots, ready, at.outcome))
+  if (isElsewhere(ready.runs)) return yield* Effect.asVoid(place(host, slots, ready, at.outcome))
   if (!ready.runs.annotations.idempotent) return yield* host.settle(call.callId, interrupted)
   yield* runHere(host, slots, ready)
 })

@@ -18,12 +18,15 @@ import * as Inbox from "./Inbox.ts"
 
 type Reply<A, E> = (answer: Effect.Effect<A, E>) => void
 
+/** What goes with a command in one append: a place in the pool's queue, the beginning of a sub-session. */
+export type Attachment = Pick<Admission, "append" | "enqueue" | "release">
+
 export type Item =
   | {
       readonly _tag: "Decide"
       readonly command: Command
-      /** Places in the pool's queue that belong to the command's calls. */
-      readonly admissions: ReadonlyArray<Admission>
+      /** What belongs to the command's calls. */
+      readonly admissions: ReadonlyArray<Attachment>
       /** Answered with the state once the events are durable. */
       readonly reply: Reply<SessionState, Refusal | StorageError | SessionInterrupted>
     }
@@ -65,6 +68,8 @@ export interface LiveSession {
   outcomes: Map<CallId, Deferred.Deferred<ToolOutcome, SessionInterrupted>> | undefined
   /** Turns that wait until a call of theirs may run. */
   permitted: Map<CallId, Deferred.Deferred<PermissionAnswer, SessionInterrupted>> | undefined
+  /** The number of the next sub-session, as far as this process gave them out. */
+  nextSub: number
   /** Who waits for its end: set once it is being stopped, and then it takes nothing more. */
   stopping: Array<Ending> | undefined
   /** Who waits until it is up again. */
@@ -81,6 +86,7 @@ export const make = (state: SessionState): LiveSession => ({
   personal: undefined,
   outcomes: undefined,
   permitted: undefined,
+  nextSub: 0,
   stopping: undefined,
   comeback: undefined
 })
@@ -135,7 +141,7 @@ export const narrow = <A, E>(effect: Effect.Effect<A, E | Refusal>) =>
  * Puts a command in line whose calls hold places in the pool's queue. Once a place is taken nothing comes between it
  * and the line, and whoever takes the command from there uses the place or gives it back.
  */
-export const submit = <A extends { readonly command: Command; readonly admissions: ReadonlyArray<Admission> }, E>(
+export const submit = <A extends { readonly command: Command; readonly admissions: ReadonlyArray<Attachment> }, E>(
   live: LiveSession,
   inbox: Inbox.Inbox<Item>,
   prepare: Effect.Effect<A, E>
@@ -153,7 +159,7 @@ export const submit = <A extends { readonly command: Command; readonly admission
     })
   )
 
-export const giveBack = (admissions: ReadonlyArray<Admission>): Effect.Effect<void> =>
+export const giveBack = (admissions: ReadonlyArray<Attachment>): Effect.Effect<void> =>
   Effect.forEach(admissions, ({ release }) => release, { discard: true })
 
 export const cancelTurn = (

@@ -16,7 +16,7 @@ import { ModelLimits } from "../../services/model/ModelLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { LOCAL, Person } from "../../services/access/Person.ts"
 import { rulesFor } from "../../services/permission/Approval.ts"
-import { defaults as budgetDefaults, type Limits } from "../../services/session/Budget.ts"
+import { defaults as budgetDefaults, type Limits, tighter } from "../../services/session/Budget.ts"
 import { Command } from "../../services/session/decide.ts"
 import { recall } from "../../services/session/RecentMessages.ts"
 import type { Message } from "../../services/session/Session.ts"
@@ -30,6 +30,8 @@ import {
 import {
   type Acknowledgement,
   type PermissionReply,
+  type StartOptions,
+  TooManySubSessions,
   SessionInterrupted,
   SessionManager,
   SessionNotFound,
@@ -43,6 +45,7 @@ import { Tools } from "../../services/tools/Tools.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import * as LiveSession from "./LiveSession.ts"
 import { recoverOpen } from "./RecoverSessions.ts"
+import { conceive } from "./SubSessions.ts"
 import * as SessionSupply from "./SessionSupply.ts"
 import { dormant, eventAt, summaryOf } from "./SessionStore.ts"
 
@@ -144,7 +147,7 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
       }))
       const { admissions } = yield* LiveSession.submit(session, session.inbox, place).pipe(
         LiveSession.narrow,
-        Effect.catchTag("SessionBusy", Effect.die)
+        Effect.catchTag(["SessionBusy", "TooManySubSessions"], Effect.die)
       )
       const workerId = admissions[0]?.workerId
       if (workerId === undefined) return yield* Effect.die(new Error("a heavy call was admitted without a worker"))
@@ -157,7 +160,7 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
     yield* asked.pipe(
       Effect.onError(() => Effect.sync(() => session.outcomes?.delete(callId))),
       LiveSession.narrow,
-      Effect.catchTag("SessionBusy", Effect.die)
+      Effect.catchTag(["SessionBusy", "TooManySubSessions"], Effect.die)
     )
     return yield* resultOf(yield* outcome)
   })
@@ -194,13 +197,36 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
       session,
       Command.AnswerPermission({ permissionId, decision, hash, person, allowed, now })
     ).pipe(
-      Effect.catchTag(["TurnOver", "CallNotWaiting", "SessionBusy"], Effect.die),
+      Effect.catchTag(["TurnOver", "CallNotWaiting", "SessionBusy", "TooManySubSessions"], Effect.die),
       Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId })))
     )
   })
 
+  const startBelow = Effect.fnUntraced(function* (options: StartOptions, above: NonNullable<StartOptions["parent"]>) {
+    if (options.sessionId !== undefined) {
+      const issues = [{ path: "sessionId", message: "a sub-session's id is made for it: leave it out" }]
+      return yield* new InvalidInput({ subject: "StartSession", issues })
+    }
+    const parent = yield* supply.reach(above.sessionId)
+    const { limits, parent: grand } = parent.state
+    const { depth = budgetDefaults.depth } = tighter({ ...budgetDefaults, ...budget }, limits ?? {})
+    if ((grand?.depth ?? 0) >= depth) return yield* new TooManySubSessions({ sessionId: parent.id, limit: depth })
+    const { agentType = parent.state.agentType, metadata, title = "" } = options
+    const begin = Effect.map(conceive(parent, { ...above, agentType, metadata, title }), ({ attachment, child }) => ({
+      admissions: [attachment],
+      command: Command.Spawn({ child, callId: undefined }),
+      child
+    }))
+    const { child } = yield* LiveSession.submit(parent, parent.inbox, begin).pipe(
+      LiveSession.narrow,
+      Effect.catchTag(["SessionBusy", "MailboxFull"], Effect.die)
+    )
+    return toSession((yield* supply.reach(child.sessionId)).state)
+  })
+
   return SessionManager.of({
     start: Effect.fnUntraced(function* (options) {
+      if (options.parent !== undefined) return yield* startBelow(options, options.parent)
       const sessionId = options.sessionId ?? (yield* generateSessionId)
       const person = yield* Person
       const session = yield* supply
@@ -227,11 +253,12 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
         const session = supply.find(sessionId)
         return session === undefined ? getStored(sessionId) : Effect.succeed(toSession(session.state))
       }),
-    list: ({ before, limit }) =>
+    list: ({ before, limit, parent }) =>
       Effect.flatMap(
         journal.heads({
           prefix: "session:",
           before: before === undefined ? undefined : Topic.ofSession(before),
+          owner: parent,
           limit
         }),
         (heads) => Effect.forEach(heads, summaryOf)
@@ -244,7 +271,8 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
               messageId,
               sequence: recall(state.recent, messageId) ?? state.sequence
             })),
-            LiveSession.narrow
+            LiveSession.narrow,
+            Effect.catchTag("TooManySubSessions", Effect.die)
           )
         )
       ),
@@ -253,7 +281,7 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
       Effect.flatMap(supply.reach(sessionId), (session) =>
         LiveSession.decide(session, Command.Update({ title, metadata })).pipe(
           LiveSession.narrow,
-          Effect.catchTag("SessionBusy", Effect.die),
+          Effect.catchTag(["SessionBusy", "TooManySubSessions"], Effect.die),
           // An update waits in no mailbox: only a session that takes nothing at all refuses it so.
           Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId }))),
           Effect.map(toSession)

@@ -14,6 +14,7 @@ import type { SessionEvent } from "../../services/session/SessionEvent.ts"
 import { type CallId, generateTurnId } from "../../services/session/SessionId.ts"
 import { Command } from "../../services/session/decide.ts"
 import { SessionHasEnded } from "../../services/session/SessionManager.ts"
+import { reasons } from "../../services/session/SubSession.ts"
 import { fold, statusOf } from "../../services/session/SessionState.ts"
 import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { Batch } from "./Batch.ts"
@@ -31,7 +32,10 @@ export interface Services extends SessionDuties.Services {
   readonly onGivenUp: (live: LiveSession) => void
 }
 
-const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0 })
+const keyOf = ({ id, state: { parent } }: LiveSession) =>
+  parent === undefined
+    ? { session: id, role: "main", index: 0 }
+    : { session: parent.sessionId, role: "sub", index: parent.index }
 
 const agentStatus = {
   idle: "idle",
@@ -48,7 +52,11 @@ const tell = <A, E>(waiting: Map<CallId, Deferred.Deferred<A, E>> | undefined, c
   Deferred.doneUnsafe(told, Effect.succeed(value))
 }
 
-const labelsOf = ({ state }: LiveSession) => ({ ...state.metadata, agentType: state.agentType })
+const labelsOf = ({ id, state }: LiveSession) => ({
+  ...state.metadata,
+  agentType: state.agentType,
+  ...(state.parent === undefined ? undefined : { sessionId: id })
+})
 
 export const make = (services: Services, duties: SessionDuties.Duties) => {
   const { bus, clock, journal, onDown, onGivenUp, registry } = services
@@ -105,9 +113,13 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
           : Effect.void
       case "ToolCallQueued":
         return duties.watchWorker(life, event.callId, event.workerId)
+      case "SubSessionStarted":
+        return duties.watchSub(life, event)
+      case "PermissionRequested":
+        return duties.askAbove(life, event)
       case "PermissionResolved":
-        tell(live.permitted, event.callId, event.decision)
-        return Effect.void
+        if (event.path === undefined) tell(live.permitted, event.callId, event.decision)
+        return duties.tellOthers(life, event)
       case "ToolCallSettled":
         tell(live.outcomes, event.callId, event.outcome)
         return Effect.void
@@ -236,6 +248,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     live.inbox = inbox
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)
+    yield* duties.startFamily(life)
     if (live.state.turn !== undefined) {
       yield* mark(live)
       yield* live.state.turn.superseded === undefined ? duties.startTurn(life) : duties.dropTurn(life)
@@ -262,6 +275,9 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     const orphans = state.calls.filter(({ turnId }) => turnId === turn.id)
     // Asking is enough: they end by themselves.
     yield* Effect.timeoutOption(duties.cancelWorkers(orphans, "its session was given up on"), "1 second")
+    const subs = state.subs.filter(({ callId }) => orphans.some((call) => call.callId === callId))
+    const ids = subs.map(({ sessionId }) => sessionId)
+    yield* Effect.timeoutOption(duties.stopSubs(ids, reasons.cancelled), "1 second")
   })
 
   const lastWords = (live: LiveSession) =>

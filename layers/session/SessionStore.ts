@@ -87,5 +87,6 @@ export const dormant = (head: StreamHead): Effect.Effect<Session, StorageCorrupt
     queued: 0,
     permissions: [],
     workers: [],
+    subSessions: [],
     sequence: head.sequence
   }))

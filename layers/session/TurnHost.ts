@@ -1,15 +1,17 @@
 /** What a turn may ask of its session, and how a session does it. */
 import { Clock, Effect } from "effect"
 import type { EventBus } from "../../services/events/EventBus.ts"
+import { MAX_LIVE } from "../../services/session/SubSession.ts"
 import * as Budget from "../../services/session/Budget.ts"
 import { type AssistantText, Command, type RequestedCall } from "../../services/session/decide.ts"
 import type { PermissionId } from "../../services/permission/Permission.ts"
 import { type CallId, generateMessageId } from "../../services/session/SessionId.ts"
 import type { CurrentTurn } from "../../services/session/SessionState.ts"
-import type { Admission, WorkerPool } from "../../services/worker/WorkerPool.ts"
-import type { Lost, Place } from "./CarryOut.ts"
+import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
+import { isElsewhere, type Lost, type Place, type Ready } from "./CarryOut.ts"
 import {
   answerOf,
+  type Attachment,
   type Life,
   type LiveSession,
   outcomeOf,
@@ -21,6 +23,8 @@ import {
 } from "./LiveSession.ts"
 import * as ToolRunner from "./ToolRunner.ts"
 import type { PlannedCall } from "./PlanCall.ts"
+import { conceive, type Others } from "./SubSessions.ts"
+import { overBudget } from "./treeBudget.ts"
 import type { Host } from "./Turn.ts"
 
 /** Takes what was said since the last settled step, so that it is journaled once. */
@@ -31,20 +35,62 @@ export const takeDraft = (turn: RunningTurn | undefined): Effect.Effect<Assistan
   return Effect.map(generateMessageId, (messageId) => ({ messageId, text }))
 }
 
+/** Lets a sub-session begin for a call, unless there are as many as there may be. */
+const delegate = Effect.fnUntraced(function* (
+  live: LiveSession,
+  budget: Budget.Limits,
+  { args, callId, runs }: Ready,
+  begun: number
+) {
+  const { agentType, limits, parent, subs } = live.state
+  const { depth = Budget.defaults.depth } = limits === undefined ? budget : Budget.tighter(budget, limits)
+  if ((parent?.depth ?? 0) >= depth) {
+    const refused = ToolRunner.failed(
+      "too_deep",
+      `agents are nested ${depth} deep, which is all they may; do it yourself`
+    )
+    return { refused }
+  }
+  if (subs.length + begun >= MAX_LIVE) {
+    const message = `${MAX_LIVE} agents are at work, which is all there may be; wait for one to end`
+    return { refused: ToolRunner.failed("too_many_sub_sessions", message) }
+  }
+  const task = runs.delegates?.(args)
+  if (task === undefined) return { refused: ToolRunner.failed("invalid_input", `${runs.name} was told no task`) }
+  return yield* conceive(live, {
+    task: task.task,
+    title: task.task.slice(0, 100),
+    agentType: task.agentType ?? agentType,
+    deadline: task.deadline,
+    callId
+  })
+})
+
 /** Holds places in the pool's queue for the heavy calls; one that finds the queue full is refused. */
 const admit = Effect.fnUntraced(function* (
   pool: WorkerPool["Service"],
   live: LiveSession,
+  budget: Budget.Limits,
   calls: ReadonlyArray<PlannedCall>
 ) {
-  const admissions: Array<Admission> = []
+  /** Sub-sessions that begin with this step. */
+  let begun = 0
+  const admissions: Array<Attachment> = []
   const requested: Array<RequestedCall> = []
   for (const call of calls) {
     const { args, callId, tool } = call
     if (call.refused !== undefined) requested.push({ callId, tool, args, outcome: call.refused })
     else if (call.asks !== undefined) requested.push({ callId, tool, args, asks: call.asks })
-    else if (call.runs.annotations.weight === "fast") requested.push({ callId, tool, args })
-    else {
+    else if (!isElsewhere(call.runs)) requested.push({ callId, tool, args })
+    else if (call.runs.delegates !== undefined) {
+      const placed = yield* delegate(live, budget, call, begun)
+      if ("refused" in placed) requested.push({ callId, tool, args, outcome: placed.refused })
+      else {
+        begun++
+        admissions.push(placed.attachment)
+        requested.push({ callId, tool, args, child: placed.child })
+      }
+    } else {
       const request = yield* pool.admit({ sessionId: live.id, callId, tool: call.runs, args }).pipe(
         Effect.map((admission): RequestedCall => {
           admissions.push(admission)
@@ -81,6 +127,7 @@ export const make = (
   bus: EventBus["Service"],
   pool: WorkerPool["Service"],
   budget: Budget.Limits,
+  others: Pick<Others, "find">,
   life: Life,
   turn: RunningTurn,
   current: CurrentTurn
@@ -95,11 +142,12 @@ export const make = (
       return bus.publishEphemeral(topicOf(live), { _tag: "TextDelta", turnId: turn.id, text })
     },
     request: (text, calls, answer) => {
-      const prepare = Effect.map(admit(pool, live, calls), ({ admissions, requested }) => {
+      const prepare = Effect.map(admit(pool, live, budget, calls), ({ admissions, requested }) => {
         const places = new Map<CallId, Place>()
-        for (const { asks, callId, outcome, workerId } of requested) {
+        for (const { asks, callId, child, outcome, workerId } of requested) {
           if (outcome !== undefined) places.set(callId, { outcome: Effect.succeed(outcome) })
-          else if (workerId !== undefined) places.set(callId, { outcome: outcomeOf(live, callId) })
+          else if (workerId !== undefined || child !== undefined)
+            places.set(callId, { outcome: outcomeOf(live, callId) })
           else if (asks !== undefined) places.set(callId, asked(life, callId, asks))
         }
         turn.draft = ""
@@ -112,21 +160,11 @@ export const make = (
       return persist(Effect.map(submit(live, inbox, prepare), ({ places }) => places))
     },
     overBudget: (answer) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const { createdAt, limits, spent, turn: running = current } = live.state
-        const both = limits === undefined ? budget : Budget.tighter(budget, limits)
-        const more = Budget.spendingOf(answer?.answer?.usage)
-        const account = {
-          turn: { spent: Budget.add(running.spent, more), startedAt: running.startedAt, steps: running.steps },
-          session: { spent: Budget.add(spent, more), startedAt: createdAt },
-          now
-        }
-        return (
-          Budget.exceeded(both, account) ?? (answer === undefined ? undefined : Budget.stepsExceeded(both, account))
-        )
-      }),
-    placeOf: ({ callId, turnId, workerId }) => {
-      if (workerId !== undefined) return { outcome: outcomeOf(live, callId) }
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        overBudget(others, budget, live, now, Budget.spendingOf(answer?.answer?.usage), answer !== undefined)
+      ),
+    placeOf: ({ callId, child, turnId, workerId }) => {
+      if (workerId !== undefined || child !== undefined) return { outcome: outcomeOf(live, callId) }
       const { pending } = live.state.permission
       const asks = pending.find((asked) => asked.callId === callId && asked.path === undefined)
       // A heavy call on its way to the pool is told of by its worker.
@@ -136,7 +174,24 @@ export const make = (
           ? {}
           : { outcome: outcomeOf(live, callId) }
     },
-    queue: ({ args, callId, runs }) => {
+    queue: (call) => {
+      const { args, callId, runs } = call
+      if (runs.delegates !== undefined) {
+        const begin = Effect.map(delegate(live, budget, call, 0), (placed) =>
+          "refused" in placed
+            ? { admissions: [], command: undefined, refused: placed.refused }
+            : {
+                admissions: [placed.attachment],
+                command: Command.Spawn({ callId, child: placed.child }),
+                refused: undefined
+              }
+        )
+        return Effect.flatMap(begin, ({ admissions, command, refused }) =>
+          command === undefined
+            ? Effect.succeed(refused)
+            : persist(Effect.as(submit(live, inbox, Effect.succeed({ admissions, command })), undefined))
+        )
+      }
       const prepare = Effect.map(pool.admit({ sessionId: live.id, callId, tool: runs, args }), (admission) => ({
         admissions: [admission],
         command: Command.QueueCall({ callId, workerId: admission.workerId })

@@ -34,7 +34,8 @@ export const events: Catalogue<RuntimeEvent> = {
       owner: "the person it belongs to; absent where nobody has to say who they are",
       permissions: "what it may do without asking, and whether somebody is there to be asked",
       whenBusy: "what becomes of a message that comes while it is busy, unless the message says so",
-      limits: "what it and each of its turns may use up, within the server's own limits"
+      limits: "what it and each of its turns may use up, within the server's own limits",
+      parent: "of a sub-session: where it hangs, and how long it may live"
     }
   },
   SessionUpdated: {
@@ -93,8 +94,24 @@ export const events: Catalogue<RuntimeEvent> = {
       decision: "whether the call may run",
       how: "`expired`: nobody answered in time; `withdrawn`: the turn or the session ended",
       by: "the person who answered",
+      path: "of a sub-agent's: as it was asked",
       allowed: "rules that the person added, so as not to be asked again"
     }
+  },
+  SubSessionStarted: {
+    when: "A session below this one has begun, in one append with its own first event.",
+    by: session,
+    fields: {
+      sessionId: "the sub-session: its topic tells what it does",
+      index: "its number below this session: in the registry it is `{ session, sub, index }`",
+      agentType: "its type of agent",
+      callId: "the call that it is the outcome of; absent when it was started from outside"
+    }
+  },
+  SubSessionEnded: {
+    when: "A sub-session has come to its outcome, or to its end: exactly once for each `SubSessionStarted`.",
+    by: session,
+    fields: { sessionId: "the sub-session", spent: "tokens and money that it used" }
   },
   ToolCallQueued: {
     when: "A heavy call that had to be allowed first is on the pool now.",

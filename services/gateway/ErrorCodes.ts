@@ -158,6 +158,12 @@ export const errorCodes = {
     http: 409,
     meaning: "A turn runs, and the message was to be refused then"
   },
+  TooManySubSessions: {
+    code: "too_many_sub_sessions",
+    exit: 55,
+    http: 429,
+    meaning: "As many sessions are below the session as may be, side by side or in a row"
+  },
   ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" },
   RateLimited: {
     code: "rate_limited",

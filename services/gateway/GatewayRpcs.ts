@@ -35,7 +35,8 @@ import {
   SessionHasEnded,
   SessionInterrupted,
   SessionNotFound,
-  TooManySessions
+  TooManySessions,
+  TooManySubSessions
 } from "../session/SessionManager.ts"
 import { ChaosRefused } from "../supervision/Chaos.ts"
 import { TreeNode } from "../supervision/SupervisionTree.ts"
@@ -66,6 +67,7 @@ const Permissions = Schema.optionalKey(
     Schema.makeFilter(({ rules = [] }) => (rules.length <= 100 ? undefined : "at most 100 rules"))
   )
 )
+const Milliseconds = Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 604_800_000 })))
 /** What any call may answer besides its own errors. */
 export const common = [InvalidInput, Overloaded, ShuttingDown, InternalError] as const
 const onSession = [...common, StorageError, SessionNotFound, SessionInterrupted, TooManySessions] as const
@@ -79,10 +81,13 @@ export class GatewayRpcs extends RpcGroup.make(
       metadata: Metadata,
       permissions: Permissions,
       whenBusy: Schema.optionalKey(WhenBusy),
-      limits: Schema.optionalKey(Limits)
+      limits: Schema.optionalKey(Limits),
+      parent: Schema.optionalKey(
+        Schema.Struct({ sessionId: SessionId, deadline: Milliseconds, idleLimit: Milliseconds })
+      )
     },
     success: Session,
-    error: Schema.Union([...common, StorageError, TooManySessions, SessionHasEnded, SessionInterrupted])
+    error: Schema.Union([...onSession, SessionHasEnded, TooManySubSessions])
   }),
   Rpc.make("StopSession", {
     payload: { sessionId: SessionId, reason: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(500))) },
@@ -94,7 +99,7 @@ export class GatewayRpcs extends RpcGroup.make(
     error: Schema.Union([...onSession])
   }),
   Rpc.make("ListSessions", {
-    payload: { before: Schema.optionalKey(SessionId), limit: Limit },
+    payload: { before: Schema.optionalKey(SessionId), parent: Schema.optionalKey(SessionId), limit: Limit },
     success: Schema.Array(SessionSummary),
     error: Schema.Union([...common, StorageError])
   }),

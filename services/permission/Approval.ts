@@ -41,7 +41,11 @@ export interface Answer {
 export const rulesFor = ({ classes, tool }: Pick<Permission, "tool" | "classes">): ReadonlyArray<PermissionRule> =>
   tool.includes("*") || classes.length === 0 ? [] : classes.map((name) => ({ tool, class: name, decision: "allow" }))
 
+export type Resolved = Extract<SessionEvent, { readonly _tag: "PermissionResolved" }>
+
 type Events = ReadonlyArray<SessionEvent>
+
+const pathOf = ({ path }: PendingPermission) => (path === undefined ? undefined : { path })
 
 const find = ({ pending }: PermissionState, id: PermissionId): PendingPermission | undefined =>
   pending.find(({ permissionId }) => permissionId === id)
@@ -69,13 +73,14 @@ export const answer = (
     decision,
     how: "answered",
     by: person,
+    ...pathOf(asked),
     ...(decision === "allow" && allowed !== undefined ? { allowed } : undefined)
   }
   return Result.succeed(decision === "allow" ? [resolved] : [resolved, ...refused(asked, "answered")])
 }
 
 /** What the model is told, in words that it can act on. A sub-agent's call is its own session's to settle. */
-const refused = ({ callId, path }: PendingPermission, how: "answered" | "expired"): Events =>
+const refused = ({ callId, path }: PendingPermission, how: Resolved["how"]): Events =>
   path !== undefined
     ? []
     : [
@@ -92,10 +97,11 @@ const refused = ({ callId, path }: PendingPermission, how: "answered" | "expired
         }
       ]
 
-const denied = ({ callId, permissionId }: PendingPermission, how: "expired" | "withdrawn"): SessionEvent => ({
+const denied = (asked: PendingPermission, how: "expired" | "withdrawn"): SessionEvent => ({
   _tag: "PermissionResolved",
-  permissionId,
-  callId,
+  permissionId: asked.permissionId,
+  callId: asked.callId,
+  ...pathOf(asked),
   decision: "deny",
   how
 })
@@ -109,6 +115,22 @@ export const expire = (state: PermissionState, permissionId: PermissionId, now: 
 /** What asked for it does so no longer. */
 export const withdraw = (state: PermissionState, isOver: (asked: PendingPermission) => boolean): Events =>
   state.pending.filter(isOver).map((asked) => denied(asked, "withdrawn"))
+
+/** A sub-session asks: this session's person is asked for it, once. */
+export const relay = (state: PermissionState, permission: Permission): Events =>
+  find(state, permission.permissionId) !== undefined ||
+  state.answered.some(({ permissionId }) => permissionId === permission.permissionId)
+    ? []
+    : [{ _tag: "PermissionRequested", ...permission }]
+
+/** What became of it in the session above or below this one, where it was asked too. */
+export const follow = (state: PermissionState, told: Resolved): Events => {
+  const asked = find(state, told.permissionId)
+  if (asked === undefined) return []
+  const { path: _path, ...resolved } = told
+  const isRefused = told.decision === "deny" && told.how !== "withdrawn"
+  return [{ ...resolved, ...pathOf(asked) }, ...(isRefused ? refused(asked, told.how) : [])]
+}
 
 /** Of calls that are over, whoever asked: the session itself, or a sub-agent that the call stands for. */
 export const withdrawCalls = (state: PermissionState, calls: ReadonlyArray<{ readonly callId: CallId }>): Events =>

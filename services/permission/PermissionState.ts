@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import type { SessionEvent } from "../session/SessionEvent.ts"
 import { CallId, SessionId } from "../session/SessionId.ts"
-import { PermissionId } from "./Permission.ts"
+import { PermissionAnswer, PermissionId } from "./Permission.ts"
 import { PermissionMode, PermissionRule } from "./Rules.ts"
 
 /** Answers that are remembered, so that a second one is told from one that was never asked for. */
@@ -27,7 +27,9 @@ export const PermissionState = Schema.Struct({
   rules: Schema.Array(PermissionRule),
   pending: Schema.Array(PendingPermission),
   /** The newest last. */
-  answered: Schema.Array(Schema.Struct({ permissionId: PermissionId, expired: Schema.Boolean }))
+  answered: Schema.Array(
+    Schema.Struct({ permissionId: PermissionId, decision: PermissionAnswer, expired: Schema.Boolean })
+  )
 })
 export type PermissionState = typeof PermissionState.Type
 
@@ -62,13 +64,13 @@ export const fold = (state: PermissionState, event: SessionEvent, sequence: numb
       return { ...state, pending: [...state.pending, asked] }
     }
     case "PermissionResolved": {
-      const { allowed, how, permissionId } = event
+      const { allowed, decision, how, permissionId } = event
       const pending = state.pending.filter((asked) => asked.permissionId !== permissionId)
       return {
         ...state,
         rules: allowed === undefined ? state.rules : rememberedRules(state.rules, allowed),
         pending: pending.length === 0 ? none : pending,
-        answered: [...state.answered.slice(1 - REMEMBERED), { permissionId, expired: how === "expired" }]
+        answered: [...state.answered.slice(1 - REMEMBERED), { permissionId, decision, expired: how === "expired" }]
       }
     }
     case "SessionEnded":

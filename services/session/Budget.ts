@@ -43,10 +43,8 @@ export const tighter = (one: Limits, other: Limits): Limits => {
   return both
 }
 
-export interface Spending {
-  readonly tokens: number
-  readonly cost: number
-}
+export const Spending = Schema.Struct({ tokens: Schema.Finite, cost: Schema.Finite })
+export type Spending = typeof Spending.Type
 
 export const nothing: Spending = { tokens: 0, cost: 0 }
 

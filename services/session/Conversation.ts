@@ -37,20 +37,27 @@ const MAX_ENTRIES = 200
 const MAX_CHARACTERS = 400_000
 const MAX_RESULT = 50_000
 
+const cut = (result: Schema.Json): Schema.Json => {
+  const text = JSON.stringify(result)
+  return text.length <= MAX_RESULT
+    ? result
+    : `${text.slice(0, MAX_RESULT)}… (cut: the result has ${text.length} characters)`
+}
+
 /** What the model is told of a call's outcome. Long results are cut. */
 export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; readonly result: Schema.Json } => {
   switch (outcome._tag) {
-    case "ToolCompleted": {
-      const text = JSON.stringify(outcome.result)
-      return text.length <= MAX_RESULT
-        ? { isFailure: false, result: outcome.result }
-        : {
-            isFailure: false,
-            result: `${text.slice(0, MAX_RESULT)}… (cut: the result has ${text.length} characters)`
-          }
-    }
+    case "ToolCompleted":
+      return { isFailure: false, result: cut(outcome.result) }
     case "ToolFailed":
-      return { isFailure: true, result: { error: outcome.failure.code, message: outcome.failure.message } }
+      return {
+        isFailure: true,
+        result: {
+          error: outcome.failure.code,
+          message: outcome.failure.message,
+          ...(outcome.partial === undefined ? undefined : { partial: cut(outcome.partial) })
+        }
+      }
     case "ToolCancelled":
       return { isFailure: true, result: { error: "cancelled", message: "the call was cancelled before it ended" } }
     // ToolInterrupted

@@ -19,6 +19,8 @@ const fields = {
   agentType: Schema.String,
   metadata: SessionMetadata,
   status: SessionStatus,
+  /** The session that this one is below. */
+  parent: Schema.optionalKey(SessionId),
   /** Messages there are, the user's and the assistant's. */
   messages: Schema.Int,
   /** Unix times in milliseconds. */
@@ -39,6 +41,8 @@ export const Session = Schema.Struct({
   permissions: Schema.Array(PermissionId),
   /** Workers that have not ended. */
   workers: Schema.Array(WorkerId),
+  /** Sessions below this one that have not ended. */
+  subSessions: Schema.Array(SessionId),
   /** Sequence of the newest event on its topic: subscribe from the next one to miss nothing. */
   sequence: Schema.Int
 })

@@ -8,9 +8,10 @@ import { PermissionAnswer, permissionFields, PermissionId } from "../permission/
 import { PermissionMode, PermissionRule } from "../permission/Rules.ts"
 import { AgentKey } from "../registry/Agent.ts"
 import { ModelAnswer } from "../model/ModelAnswer.ts"
-import { Limits } from "./Budget.ts"
+import { Limits, Spending } from "./Budget.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
-import { CallId, MessageId, TurnId } from "./SessionId.ts"
+import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
+import { Parent } from "./SubSession.ts"
 
 /** Free-form labels that a session carries: model, directory, owner … */
 export const SessionMetadata = Schema.Record(Schema.String, Schema.String)
@@ -19,7 +20,8 @@ export type SessionMetadata = typeof SessionMetadata.Type
 /** How a tool call ended. `interrupted`: a crash cut off a call that may not be run twice. */
 export const ToolOutcome = Schema.TaggedUnion({
   ToolCompleted: { result: Schema.Json },
-  ToolFailed: { failure: Failure },
+  /** `partial`: what there was of a result by then. */
+  ToolFailed: { failure: Failure, partial: Schema.optionalKey(Schema.Json) },
   ToolCancelled: {},
   ToolInterrupted: {}
 })
@@ -50,7 +52,9 @@ export const SessionEvent = Schema.TaggedUnion({
     owner: Schema.optionalKey(Schema.String),
     permissions: Schema.optionalKey(SessionPermissions),
     whenBusy: Schema.optionalKey(WhenBusy),
-    limits: Schema.optionalKey(Limits)
+    limits: Schema.optionalKey(Limits),
+    /** Of a sub-session. */
+    parent: Schema.optionalKey(Parent)
   },
   SessionUpdated: { title: Schema.optionalKey(Schema.String), metadata: Schema.optionalKey(SessionMetadata) },
   /** A message was accepted, a user's or another agent's: from here on it is never lost and is answered exactly once. */
@@ -80,8 +84,18 @@ export const SessionEvent = Schema.TaggedUnion({
     decision: PermissionAnswer,
     how: Schema.Literals(["answered", "expired", "withdrawn"]),
     by: Schema.optionalKey(Schema.String),
+    path: permissionFields.path,
     allowed: Schema.optionalKey(Schema.Array(PermissionRule))
   },
+  /** A session below this one has begun; with `callId` it is the outcome of that call. */
+  SubSessionStarted: {
+    sessionId: SessionId,
+    index: Schema.Int,
+    agentType: Schema.String,
+    callId: Schema.optionalKey(CallId)
+  },
+  /** Exactly one for each: it counts no longer, and what it used is its session's. */
+  SubSessionEnded: { sessionId: SessionId, spent: Spending },
   /** A call that had to be allowed first is on the pool now. */
   ToolCallQueued: { callId: CallId, workerId: WorkerId },
   ToolCallSettled: { callId: CallId, outcome: ToolOutcome },

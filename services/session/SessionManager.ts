@@ -69,6 +69,16 @@ export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy"
   }
 }
 
+/** As many sub-sessions live below the session as may, or they are nested as deep as they may be. */
+export class TooManySubSessions extends Schema.TaggedError<TooManySubSessions>()("TooManySubSessions", {
+  sessionId: SessionId,
+  limit: Schema.Int
+}) {
+  override get message() {
+    return `session ${this.sessionId} has ${this.limit} sessions below it, side by side or in a row, which is all it may; wait for one to end`
+  }
+}
+
 /** The turn is over, or none was running. */
 export class NoTurn extends Schema.TaggedError<NoTurn>()("NoTurn", { sessionId: SessionId }) {
   override get message() {
@@ -97,6 +107,16 @@ export interface StartOptions {
   readonly permissions?: SessionPermissions | undefined
   /** For messages that do not say it themselves (default `enqueue`). */
   readonly whenBusy?: WhenBusy | undefined
+  /** Makes it a sub-session, which ends with the session above it. Its id is made for it then. */
+  readonly parent?:
+    | {
+        readonly sessionId: SessionId
+        /** Milliseconds after which it is stopped (default an hour). */
+        readonly deadline?: number | undefined
+        /** Milliseconds that it may be idle (default 10 minutes). */
+        readonly idleLimit?: number | undefined
+      }
+    | undefined
   /** What it and each of its turns may use up: within the server's own limits. */
   readonly limits?: Limits | undefined
 }
@@ -127,15 +147,15 @@ type Unavailable = SessionNotFound | SessionHasEnded | SessionInterrupted | TooM
 export class SessionManager extends Context.Service<
   SessionManager,
   {
-    readonly start: (
-      options: StartOptions
-    ) => Effect.Effect<Session, TooManySessions | SessionHasEnded | SessionInterrupted | StorageError>
+    readonly start: (options: StartOptions) => Effect.Effect<Session, Unavailable | TooManySubSessions | InvalidInput>
     /** Cancels its turn and workers, then ends it. Ending an ended session changes nothing. */
     readonly stop: (sessionId: SessionId, reason?: string) => Effect.Effect<void, Exclude<Unavailable, SessionHasEnded>>
     readonly get: (sessionId: SessionId) => Effect.Effect<Session, Exclude<Unavailable, SessionHasEnded>>
     /** Newest first; ended ones too. */
     readonly list: (options: {
       readonly before?: SessionId | undefined
+      /** Only those below this one. */
+      readonly parent?: SessionId | undefined
       readonly limit: number
     }) => Effect.Effect<ReadonlyArray<SessionSummary>, StorageError>
     readonly send: (options: SendOptions) => Effect.Effect<Acknowledgement, Unavailable | MailboxFull | SessionBusy>

@@ -8,18 +8,17 @@ import type { Snapshot, SnapshotState } from "../journal/Journal.ts"
 import { PermissionState } from "../permission/PermissionState.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { WINDOW } from "./Conversation.ts"
-import { Limits } from "./Budget.ts"
+import { Limits, Spending } from "./Budget.ts"
 import { SessionMetadata, WhenBusy } from "./SessionEvent.ts"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
 import type { Session } from "./Session.ts"
+import { LiveSub, Parent } from "./SubSession.ts"
 import { type SessionState, toSession } from "./SessionState.ts"
 
 export const VERSION = 2
 
 /** Events between two snapshots: few enough to fold in a blink, and enough to make the writing of them cheap. */
 export const EVERY = 500
-
-const Spending = Schema.Struct({ tokens: Schema.Finite, cost: Schema.Finite })
 
 const Stored = Schema.fromJsonString(
   Schema.Struct({
@@ -31,6 +30,9 @@ const Stored = Schema.fromJsonString(
     whenBusy: WhenBusy,
     limits: Schema.optionalKey(Limits),
     spent: Spending,
+    parent: Schema.optionalKey(Parent),
+    subs: Schema.Array(LiveSub),
+    nextSub: Schema.Int,
     isEnded: Schema.Boolean,
     messages: Schema.Int,
     createdAt: Schema.Int,
@@ -52,6 +54,7 @@ const Stored = Schema.fromJsonString(
         callId: CallId,
         turnId: Schema.optionalKey(TurnId),
         workerId: Schema.optionalKey(WorkerId),
+        child: Schema.optionalKey(SessionId),
         tool: Schema.String,
         sequence: Schema.Int
       })
@@ -95,6 +98,7 @@ export const restore = ({ sequence, state, version }: Snapshot): SessionState | 
   return {
     ...stored,
     limits: stored.limits,
+    parent: stored.parent,
     turn: stored.turn,
     calls: stored.calls.map(({ turnId, workerId, ...call }) => ({ ...call, turnId, workerId }))
   }

@@ -10,8 +10,9 @@ import type { Limits, Spending } from "./Budget.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import * as RecentMessages from "./RecentMessages.ts"
 import type { Session, SessionStatus, SessionSummary } from "./Session.ts"
-import type { SessionEvent, SessionMetadata, WhenBusy } from "./SessionEvent.ts"
+import type { SessionMetadata, WhenBusy } from "./SessionEvent.ts"
 import { type CallId, type MessageId, SessionId, type TurnId } from "./SessionId.ts"
+import type { LiveSub, Parent } from "./SubSession.ts"
 
 /** An accepted message that waits for its turn. Its text is in the journal at `sequence`. */
 export interface WaitingMessage {
@@ -38,6 +39,8 @@ export interface UnsettledCall {
   readonly callId: CallId
   readonly turnId: TurnId | undefined
   readonly workerId: WorkerId | undefined
+  /** The sub-session that is its outcome. */
+  readonly child?: SessionId | undefined
   readonly tool: string
   readonly sequence: number
 }
@@ -55,6 +58,12 @@ export interface SessionState {
   readonly limits: Limits | undefined
   /** What its turns took, and its sub-agents that have ended. */
   readonly spent: Spending
+  /** Of a sub-session. */
+  readonly parent: Parent | undefined
+  /** Those that have not ended. */
+  readonly subs: ReadonlyArray<LiveSub>
+  /** The number of the next one. */
+  readonly nextSub: number
   readonly isEnded: boolean
   /** The user's and the assistant's. */
   readonly messages: number
@@ -77,9 +86,8 @@ const without = <A>(values: ReadonlyArray<A>, isGone: (value: A) => boolean): Re
   return rest.length === 0 ? none : rest
 }
 
-const spend = (state: SessionState, event: SessionEvent): SessionState => {
-  const spending = Budget.spentWith(event)
-  if (spending === Budget.nothing) return state
+const spend = (state: SessionState, spending: Spending): SessionState => {
+  if (spending.tokens === 0 && spending.cost === 0) return state
   const { spent, turn } = state
   return {
     ...state,
@@ -104,6 +112,9 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       whenBusy: event.whenBusy ?? "enqueue",
       limits: event.limits,
       spent: Budget.nothing,
+      parent: event.parent,
+      subs: none,
+      nextSub: 0,
       isEnded: false,
       messages: 0,
       createdAt: at,
@@ -158,7 +169,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         sequence
       }
     case "ToolCallRequested": {
-      const spending = spend(state, event)
+      const spending = spend(state, Budget.spentWith(event))
       const { turn } = spending
       // The calls of one round are journaled together, so a round begins where none of the turn's is unsettled.
       const isRound =
@@ -174,6 +185,28 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         sequence
       }
     }
+    case "SubSessionStarted": {
+      const { callId, index } = event
+      const started = { sessionId: event.sessionId, index, ...(callId === undefined ? undefined : { callId }) }
+      return {
+        ...state,
+        subs: [...state.subs, started],
+        nextSub: Math.max(state.nextSub, index + 1),
+        calls:
+          callId === undefined
+            ? state.calls
+            : state.calls.map((call) => (call.callId === callId ? { ...call, child: event.sessionId } : call)),
+        updatedAt: at,
+        sequence
+      }
+    }
+    case "SubSessionEnded":
+      return {
+        ...spend(state, event.spent),
+        subs: without(state.subs, ({ sessionId }) => sessionId === event.sessionId),
+        updatedAt: at,
+        sequence
+      }
     case "ToolCallQueued":
       return {
         ...state,
@@ -192,10 +225,10 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         sequence
       }
     case "MessageSettled":
-      return { ...spend(state, event), messages: state.messages + 1, updatedAt: at, sequence }
+      return { ...spend(state, Budget.spentWith(event)), messages: state.messages + 1, updatedAt: at, sequence }
     case "TurnEnded":
       return {
-        ...spend(state, event),
+        ...spend(state, Budget.spentWith(event)),
         turn: undefined,
         calls: without(state.calls, ({ turnId }) => turnId === event.turnId),
         updatedAt: at,
@@ -208,6 +241,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         waiting: none,
         turn: undefined,
         calls: none,
+        subs: none,
         permission: PermissionState.fold(state.permission, event, sequence),
         updatedAt: at,
         sequence
@@ -219,7 +253,13 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
 
 /** Something is left to do that recovery must take up. */
 export const isOpen = (state: SessionState): boolean =>
-  !state.isEnded && (state.turn !== undefined || state.waiting.length > 0 || state.calls.length > 0)
+  !state.isEnded &&
+  (state.turn !== undefined ||
+    state.waiting.length > 0 ||
+    state.calls.length > 0 ||
+    state.subs.length > 0 ||
+    // Its time is kept wherever it is.
+    state.parent !== undefined)
 
 export const statusOf = (state: SessionState): SessionStatus => {
   if (state.isEnded) return "ended"
@@ -234,6 +274,7 @@ export const toSummary = (state: SessionState): SessionSummary => ({
   metadata: state.metadata,
   status: statusOf(state),
   messages: state.messages,
+  ...(state.parent === undefined ? undefined : { parent: state.parent.sessionId }),
   createdAt: state.createdAt,
   updatedAt: state.updatedAt
 })
@@ -245,5 +286,6 @@ export const toSession = (state: SessionState): Session => ({
   permissions: state.permission.pending.map(({ permissionId }) => permissionId),
   workers:
     state.calls.length === 0 ? none : state.calls.flatMap(({ workerId }) => (workerId === undefined ? [] : [workerId])),
+  subSessions: state.subs.length === 0 ? none : state.subs.map(({ sessionId }) => sessionId),
   sequence: state.sequence
 })

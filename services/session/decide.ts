@@ -14,11 +14,13 @@ import type { ModelAnswer } from "../model/ModelAnswer.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import * as Approval from "../permission/Approval.ts"
 import type { Permission, PermissionId } from "../permission/Permission.ts"
+import type { Spending } from "./Budget.ts"
 import { recall } from "./RecentMessages.ts"
 import type { SessionEvent, SessionMetadata, ToolOutcome, WhenBusy } from "./SessionEvent.ts"
-import type { CallId, MessageId, TurnId } from "./SessionId.ts"
-import { MailboxFull, SessionBusy, SessionHasEnded } from "./SessionManager.ts"
+import type { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
+import { MailboxFull, SessionBusy, SessionHasEnded, TooManySubSessions } from "./SessionManager.ts"
 import type { SessionState, UnsettledCall } from "./SessionState.ts"
+import { type LiveSub, MAX_LIVE } from "./SubSession.ts"
 
 /** Messages that may wait, and calls outside a turn that may be unsettled. */
 export const MAILBOX_CAPACITY = 100
@@ -31,7 +33,16 @@ export interface RequestedCall {
   readonly args: Schema.Json
   /** A person has to allow it first. */
   readonly asks?: Omit<Permission, "callId" | "tool" | "args" | "path"> | undefined
+  /** The sub-session that is its outcome. */
+  readonly child?: Child | undefined
   readonly outcome?: ToolOutcome | undefined
+}
+
+/** A sub-session on its way: its own first event goes with the same append. */
+export interface Child {
+  readonly sessionId: SessionId
+  readonly index: number
+  readonly agentType: string
 }
 
 export interface AssistantText {
@@ -60,6 +71,14 @@ export type Command = Data.TaggedEnum<{
   RequestCall: { readonly call: RequestedCall }
   /** A call that had to be allowed first goes to the pool. */
   QueueCall: { readonly callId: CallId; readonly workerId: WorkerId }
+  /** A sub-session begins: for a call, or because somebody asked for one. */
+  Spawn: { readonly child: Child; readonly callId: CallId | undefined }
+  /** It came to its outcome or to its end. */
+  EndSub: { readonly sessionId: SessionId; readonly outcome: ToolOutcome; readonly spent: Spending }
+  /** A sub-session asks for permission. */
+  RelayPermission: { readonly permission: Permission }
+  /** It was resolved in the session above or below this one. */
+  FollowPermission: { readonly told: Approval.Resolved }
   AnswerPermission: Approval.Answer
   ExpirePermission: { readonly permissionId: PermissionId; readonly now: number }
   SettleCall: { readonly callId: CallId; readonly outcome: ToolOutcome }
@@ -81,6 +100,7 @@ export class TurnOver extends Data.TaggedError("TurnOver")<{ readonly turnId: Tu
 export class CallNotWaiting extends Data.TaggedError("CallNotWaiting")<{ readonly callId: CallId }> {}
 
 export type Refusal =
+  | TooManySubSessions
   | SessionHasEnded
   | SessionBusy
   | MailboxFull
@@ -105,6 +125,18 @@ const requested = (call: RequestedCall, turnId: TurnId | undefined, answer?: Mod
 
 const settled = (callId: CallId, outcome: ToolOutcome): SessionEvent => ({ _tag: "ToolCallSettled", callId, outcome })
 
+const began = ({ agentType, index, sessionId }: Child, callId: CallId | undefined): SessionEvent => ({
+  _tag: "SubSessionStarted",
+  sessionId,
+  index,
+  agentType,
+  ...(callId === undefined ? undefined : { callId })
+})
+
+/** Sub-sessions that nothing more will be heard of. */
+const overSubs = (subs: SessionState["subs"], isOver: (sub: LiveSub) => boolean): ReadonlyArray<SessionEvent> =>
+  subs.filter(isOver).map(({ sessionId }) => ({ _tag: "SubSessionEnded", sessionId, spent: { tokens: 0, cost: 0 } }))
+
 const settleAll = (calls: ReadonlyArray<UnsettledCall>, outcome: ToolOutcome): ReadonlyArray<SessionEvent> =>
   calls.map(({ callId }) => settled(callId, outcome))
 
@@ -116,7 +148,11 @@ const settleOpen = (
   state: SessionState,
   calls: ReadonlyArray<UnsettledCall>,
   outcome: ToolOutcome
-): ReadonlyArray<SessionEvent> => [...Approval.withdrawCalls(state.permission, calls), ...settleAll(calls, outcome)]
+): ReadonlyArray<SessionEvent> => [
+  ...Approval.withdrawCalls(state.permission, calls),
+  ...overSubs(state.subs, ({ callId }) => calls.some((call) => call.callId === callId)),
+  ...settleAll(calls, outcome)
+]
 
 const said = (
   turnId: TurnId,
@@ -182,6 +218,7 @@ export const decide = (state: SessionState, command: Command): Decision => {
           requested(call, turn.id, text === undefined && index === 0 ? answer : undefined)
         ),
         ...command.calls.flatMap(asked),
+        ...command.calls.flatMap(({ callId, child }) => (child === undefined ? [] : [began(child, callId)])),
         ...command.calls.flatMap(({ callId, outcome }) => (outcome === undefined ? [] : [settled(callId, outcome)]))
       ])
     }
@@ -200,6 +237,35 @@ export const decide = (state: SessionState, command: Command): Decision => {
         ? Result.fail(new CallNotWaiting({ callId }))
         : Result.succeed([{ _tag: "ToolCallQueued", callId, workerId }])
     }
+    case "Spawn": {
+      const { callId, child } = command
+      if (state.isEnded) return Result.fail(new SessionHasEnded({ sessionId: state.id }))
+      if (callId === undefined) {
+        return state.subs.length >= MAX_LIVE
+          ? Result.fail(new TooManySubSessions({ sessionId: state.id, limit: MAX_LIVE }))
+          : Result.succeed([began(child, undefined)])
+      }
+      const call = state.calls.find((call) => call.callId === callId)
+      const isAsked = state.permission.pending.some((asked) => asked.callId === callId)
+      return call === undefined || call.child !== undefined || isAsked
+        ? Result.fail(new CallNotWaiting({ callId }))
+        : Result.succeed([began(child, callId)])
+    }
+    case "EndSub": {
+      const { outcome, sessionId, spent } = command
+      const sub = state.subs.find((sub) => sub.sessionId === sessionId)
+      if (sub === undefined) return nothing
+      const isHere = state.calls.some(({ callId }) => callId === sub.callId)
+      return Result.succeed([
+        ...Approval.withdraw(state.permission, ({ path }) => path?.[0] === sessionId),
+        { _tag: "SubSessionEnded", sessionId, spent },
+        ...(isHere && sub.callId !== undefined ? [settled(sub.callId, outcome)] : [])
+      ])
+    }
+    case "RelayPermission":
+      return Result.succeed(state.isEnded ? [] : Approval.relay(state.permission, command.permission))
+    case "FollowPermission":
+      return Result.succeed(Approval.follow(state.permission, command.told))
     case "AnswerPermission":
       return state.isEnded
         ? Result.fail(new SessionHasEnded({ sessionId: state.id }))
@@ -239,6 +305,7 @@ export const decide = (state: SessionState, command: Command): Decision => {
           : [...said(turn.id, command.text, true), { _tag: "TurnEnded", turnId: turn.id, outcome: "cancelled" }]
       return Result.succeed([
         ...Approval.withdraw(state.permission, () => true),
+        ...overSubs(state.subs, () => true),
         ...settleAll(state.calls, cancelled),
         ...over,
         { _tag: "SessionEnded", reason: command.reason }

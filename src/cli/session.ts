@@ -33,7 +33,10 @@ const show_ = (session: Session, now: number): string =>
     ["agent type", session.agentType],
     ["status", session.status],
     ["messages", `${session.messages}${session.queued > 0 ? `, ${session.queued} waiting` : ""}`],
+    ["below", session.parent ?? ""],
+    ["permissions", session.permissions.join(", ")],
     ["workers", session.workers.join(", ")],
+    ["sub-sessions", session.subSessions.join(", ")],
     [
       "labels",
       Object.entries(session.metadata)
@@ -58,9 +61,23 @@ const start = Command.make(
       Flag.withDescription("An id of your own (ses_...), which makes a retry safe"),
       Flag.optional
     ),
+    parent: Flag.String("parent").pipe(
+      Flag.withSchema(SessionId),
+      Flag.withDescription("Makes it a sub-session of this one, which ends with it"),
+      Flag.optional
+    ),
     agentType: Flag.String("agent").pipe(Flag.withDescription("The type of agent"), Flag.optional)
   },
-  (options) => withClient((espalier) => Effect.flatMap(espalier.StartSession(given(options)), printSession))
+  ({ parent, ...options }) =>
+    withClient((espalier) =>
+      Effect.flatMap(
+        espalier.StartSession({
+          ...given(options),
+          ...(Option.isSome(parent) ? { parent: { sessionId: parent.value } } : undefined)
+        }),
+        printSession
+      )
+    )
 ).pipe(Command.withDescription("Start a session"))
 
 const list = Command.make(
@@ -71,12 +88,17 @@ const list = Command.make(
       Flag.withDescription("Older than this one: the last of the page before"),
       Flag.optional
     ),
+    parent: Flag.String("parent").pipe(
+      Flag.withSchema(SessionId),
+      Flag.withDescription("Only those below this one"),
+      Flag.optional
+    ),
     limit: Flag.Int("limit").pipe(Flag.withDescription("At most this many"), Flag.withDefault(50))
   },
-  ({ before, limit }) =>
+  ({ before, limit, parent }) =>
     withClient((espalier) =>
       Effect.gen(function* () {
-        const sessions = yield* espalier.ListSessions({ limit, ...given({ before }) })
+        const sessions = yield* espalier.ListSessions({ limit, ...given({ before, parent }) })
         const now = yield* Clock.currentTimeMillis
         yield* Output.print(Schema.Array(SessionSummary), sessions, (sessions) =>
           Table.render(

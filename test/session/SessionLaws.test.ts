@@ -25,7 +25,9 @@ const Step = Schema.Literals([
   "ask",
   "answer",
   "interrupt",
-  "roll back"
+  "roll back",
+  "delegate",
+  "delegate and ask"
 ])
 
 describe("laws of sessions", () => {
@@ -95,6 +97,14 @@ describe("laws of sessions", () => {
                     )
                   )
                   break
+                case "delegate":
+                  yield* go(
+                    manager.send({ sessionId: id, text: '/tool delegate {"task":"/tool wait_again","deadline":30}' })
+                  )
+                  break
+                case "delegate and ask":
+                  yield* go(manager.send({ sessionId: id, text: '/tool delegate {"task":"/tool wait_shell"}' }))
+                  break
                 case "interrupt":
                   yield* go(manager.send({ sessionId: id, text: "now", whenBusy: "interrupt" }))
                   break
@@ -116,6 +126,11 @@ describe("laws of sessions", () => {
                 )
               )
             assert.deepInclude(yield* manager.get(id), { status: "ended", queued: 0, workers: [] })
+            const subs = yield* manager.list({ parent: id, limit: 100 })
+            for (const sub of subs) {
+              assert.strictEqual(sub.status, "ended")
+              assertLaws((yield* eventsOf(sub.id)).map(({ event }) => event))
+            }
             return yield* eventsOf(id)
           })
         )

@@ -53,6 +53,7 @@ const Sessions = Layer.effect(
             queued: 0,
             permissions: [],
             workers: [],
+            subSessions: [],
             sequence: 1
           }
           const recorded = yield* journal.append([

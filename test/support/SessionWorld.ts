@@ -7,6 +7,7 @@ import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
+import * as Delegate from "../../layers/tools/Delegate.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
@@ -94,6 +95,7 @@ const toolSet = ToolSet.layer([
   tool("shell", { classes: ["exec"] }),
   tool("wait_shell", { classes: ["exec"], weight: "heavy", idempotent: true }),
   tool("wait_write", { classes: ["write"], idempotent: true }),
+  Delegate.make,
   tool("broken", { run: () => Effect.die(new Error("poisoned")) }),
   tool("failing", { run: () => Effect.fail(new Tool.ToolFailure({ code: "no_luck", message: "try another day" })) }),
   tool("silent", { run: () => Effect.never, deadline: "1 minute" })

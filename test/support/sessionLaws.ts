@@ -7,6 +7,7 @@ export const assertLaws = (events: ReadonlyArray<RuntimeEvent>): void => {
   const turns = new Map<string, "running" | "over">()
   const calls = new Map<string, "asked" | "settled">()
   const answered = new Set<string>()
+  const subs = new Map<string, "alive" | "ended">()
   const permissions = new Map<string, "pending" | "allow" | "deny">()
   events.forEach((event, index) => {
     assert.isTrue((event._tag === "SessionStarted") === (index === 0), "starts once, first")
@@ -34,7 +35,9 @@ export const assertLaws = (events: ReadonlyArray<RuntimeEvent>): void => {
         calls.set(event.callId, "settled")
         break
       case "PermissionRequested":
-        assert.strictEqual(calls.get(event.callId), "asked", "a call that is not settled is asked about")
+        if (event.path === undefined) {
+          assert.strictEqual(calls.get(event.callId), "asked", "a call that is not settled is asked about")
+        }
         assert.isFalse(permissions.has(event.permissionId), "asked once")
         permissions.set(event.permissionId, "pending")
         break
@@ -44,6 +47,14 @@ export const assertLaws = (events: ReadonlyArray<RuntimeEvent>): void => {
         break
       case "ToolCallQueued":
         assert.strictEqual(calls.get(event.callId), "asked", "a call that is not settled goes to the pool")
+        break
+      case "SubSessionStarted":
+        assert.isFalse(subs.has(event.sessionId), "begins once")
+        subs.set(event.sessionId, "alive")
+        break
+      case "SubSessionEnded":
+        assert.strictEqual(subs.get(event.sessionId), "alive", "ends once")
+        subs.set(event.sessionId, "ended")
         break
       case "TurnRolledBack":
         assert.strictEqual(turns.get(event.turnId), "running", "a turn is rolled back before it ends")
@@ -56,6 +67,7 @@ export const assertLaws = (events: ReadonlyArray<RuntimeEvent>): void => {
         assert.strictEqual(index, events.length - 1, "nothing follows the end")
         assert.isFalse(Array.from(turns.values()).includes("running"), "no turn outlives its session")
         assert.isFalse(Array.from(calls.values()).includes("asked"), "no call outlives its session")
+        assert.isFalse(Array.from(subs.values()).includes("alive"), "no sub-session outlives its session")
         assert.isFalse(Array.from(permissions.values()).includes("pending"), "no question outlives its session")
         break
       default:
