@@ -11,6 +11,7 @@ import * as Beam from "./beam.ts"
 import { toJson, toTable } from "./Figure.ts"
 import * as append from "./suites/append.ts"
 import * as fanOut from "./suites/fanOut.ts"
+import * as hibernation from "./suites/hibernation.ts"
 import * as pool from "./suites/pool.ts"
 import * as rpc from "./suites/rpc.ts"
 import * as sessions from "./suites/sessions.ts"
@@ -28,6 +29,7 @@ const program = Effect.gen(function* () {
   const suites = {
     supervision: supervision.suite(beam),
     sessions: sessions.suite(beam),
+    hibernation: hibernation.suite,
     fanOut: fanOut.suite(beam),
     pool: pool.suite,
     append: append.suite,
