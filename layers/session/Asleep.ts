@@ -33,7 +33,7 @@ export const make = (registry: Registry["Service"], bus: EventBus["Service"]) =>
     Effect.forEach(Array.from(entries.keys()), release, { discard: true })
   )
 
-  return { close, keep, release, size: () => entries.size }
+  return { close, has: (id: SessionId): boolean => entries.has(id), keep, release }
 }
 
 export type Asleep = ReturnType<typeof make>

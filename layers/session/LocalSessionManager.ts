@@ -105,11 +105,15 @@ export const make = Effect.fnUntraced(function* ({
     () => Effect.ignore(Effect.andThen(coordinators.terminateChild(childId), coordinators.deleteChild(childId)))
   )
 
+  /** As it is seen while it is not in memory. */
+  const asStored = <A extends SessionSummary>(session: A): A =>
+    supply.isAsleep(session.id) ? { ...session, status: "hibernated" } : session
+
   /** What is stored of a session that need not be in memory for that. */
   const getStored = Effect.fnUntraced(function* (sessionId: SessionId) {
     const head = yield* journal.head(Topic.ofSession(sessionId))
     if (head === undefined) return yield* new SessionNotFound({ sessionId })
-    if (!head.open) return inStore(yield* dormant(head))
+    if (!head.open) return asStored(yield* dormant(head))
     const session = yield* Effect.catchTag(supply.reach(sessionId), "SessionHasEnded", () => Effect.undefined)
     return session === undefined ? yield* dormant(head) : toSession(session.state)
   })
@@ -272,12 +276,7 @@ export const make = Effect.fnUntraced(function* ({
           owner: parent,
           limit
         }),
-        (heads) =>
-          Effect.forEach(heads, (head) =>
-            Effect.map(summaryOf(head), (summary) =>
-              supply.find(summary.id) === undefined ? inStore(summary) : summary
-            )
-          )
+        (heads) => Effect.forEach(heads, (head) => Effect.map(summaryOf(head), asStored))
       ),
     send: ({ from, messageId, sessionId, text, whenBusy }) =>
       Effect.flatMap(messageId === undefined ? generateMessageId : Effect.succeed(messageId), (messageId) =>
@@ -309,10 +308,6 @@ export const make = Effect.fnUntraced(function* ({
     runTool
   })
 })
-
-/** As it is seen while it is not in memory. */
-const inStore = <A extends SessionSummary>(session: A): A =>
-  session.status === "idle" ? { ...session, status: "hibernated" } : session
 
 const resultOf = (outcome: ToolOutcome): Effect.Effect<ToolRun, ToolFailure> => {
   switch (outcome._tag) {

@@ -341,16 +341,18 @@ export const make = (options: Options) => {
     const children = new Set(
       Array.from(live.values(), ({ id, state }) => (state.parent === undefined ? id : subsOf(state.parent.sessionId)))
     )
-    return Effect.forEach(children, (id) => Effect.ignore(sessions.terminateChild(id)), {
+    const ended = Effect.forEach(children, (id) => Effect.ignore(sessions.terminateChild(id)), {
       concurrency: 64,
       discard: true
     })
+    return Effect.andThen(ended, asleep.close)
   })
 
   return {
     begin,
     close,
     hibernate,
+    isAsleep: asleep.has,
     use,
     find: (id: SessionId) => live.get(id),
     keep,
