@@ -15,6 +15,7 @@ import { StorageError } from "../journal/StorageError.ts"
 import { Agent, AgentKey } from "../registry/Agent.ts"
 import { AgentNotFound } from "../registry/Registry.ts"
 import { Limits } from "../session/Budget.ts"
+import { MessageAttachments } from "../session/MessageAttachment.ts"
 import { Message, Session, SessionSummary } from "../session/Session.ts"
 import {
   Permission,
@@ -67,6 +68,10 @@ const Permissions = Schema.optionalKey(
     Schema.makeFilter(({ rules = [] }) => (rules.length <= 100 ? undefined : "at most 100 rules"))
   )
 )
+const Directory = Schema.String.check(
+  Schema.isMaxLength(4_096),
+  Schema.isPattern(/^(?:\/|[A-Za-z]:[\\/])[^\0]*$/, { message: "an absolute path" })
+)
 const Milliseconds = Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 604_800_000 })))
 /** What any call may answer besides its own errors. */
 export const common = [InvalidInput, Overloaded, ShuttingDown, InternalError] as const
@@ -82,6 +87,7 @@ export class GatewayRpcs extends RpcGroup.make(
       permissions: Permissions,
       whenBusy: Schema.optionalKey(WhenBusy),
       limits: Schema.optionalKey(Limits),
+      directory: Schema.optionalKey(Directory),
       parent: Schema.optionalKey(
         Schema.Struct({ sessionId: SessionId, deadline: Milliseconds, idleLimit: Milliseconds })
       )
@@ -108,6 +114,7 @@ export class GatewayRpcs extends RpcGroup.make(
       sessionId: SessionId,
       text: Schema.NonEmptyString.check(Schema.isMaxLength(262_144)),
       messageId: Schema.optionalKey(MessageId),
+      attachments: Schema.optionalKey(MessageAttachments),
       whenBusy: Schema.optionalKey(WhenBusy)
     },
     success: Acknowledgement,
