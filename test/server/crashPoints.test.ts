@@ -19,7 +19,7 @@ import { sessionTopic } from "../support/topics.ts"
 const points = [...steps, "before publish", "after publish"]
 /** How often a point is passed before the process dies there. */
 const times = [2, 9]
-const MESSAGES = 6
+const MESSAGES = 8
 const topic = sessionTopic("crash")
 
 const program = (name: string) => fileURLToPath(new URL(`../support/${name}.ts`, import.meta.url))
@@ -56,6 +56,12 @@ const finish = Effect.fnUntraced(function* (directory: string, what: string) {
   const count = (tag: string) => events.filter(({ _tag }) => _tag === tag).length
   assert.strictEqual(count("MessageReceived"), MESSAGES, what)
   assert.strictEqual(count("TurnEnded"), MESSAGES, what)
+  const outcomes = events.flatMap((event) => (event._tag === "ToolCallSettled" ? [event.outcome._tag] : []))
+  assert.strictEqual(outcomes.length, MESSAGES, what)
+  assert.isTrue(
+    outcomes.every((tag) => tag === "ToolCompleted" || tag === "ToolInterrupted" || tag === "ToolFailed"),
+    outcomes.join()
+  )
   const runs = noteRuns(directory)
   assert.strictEqual(new Set(runs).size, runs.length, `${what}: a tool ran twice: ${runs.join()}`)
 })
@@ -74,7 +80,7 @@ describe("crash-every-point", () => {
           }
         }
       }).pipe(Effect.scoped),
-    300_000
+    600_000
   )
 })
 
