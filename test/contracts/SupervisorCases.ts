@@ -263,6 +263,24 @@ export const supervisorCases = (layer: Layer.Layer<Supervisor>) => {
       assert.strictEqual(yield* states(ref), "a running, b running")
     })
 
+    test("one_for_all: the child that crashed is stopped, not restarting, while one before it cannot start", function* () {
+      const probe = makeProbe()
+      const hangs = Deferred.makeUnsafe<never>()
+      let starts = 0
+      const first: ChildSpec = {
+        id: "a",
+        start: Effect.suspend((): ChildSpec["start"] => {
+          starts++
+          if (starts === 1) return probe.child("a").start
+          return starts === 2 ? Effect.fail("not yet") : Deferred.await(hangs)
+        })
+      }
+      const ref = yield* start([first, probe.child("b")], { strategy: "one_for_all" })
+      yield* probe.crash("b")
+      assert.strictEqual(starts, 3)
+      assert.strictEqual(yield* states(ref), "a restarting, b stopped")
+    })
+
     for (const strategy of ["one_for_all", "rest_for_one"] as const) {
       test(`${strategy}: a child that will not start again takes everybody down`, function* () {
         const probe = makeProbe()
