@@ -128,7 +128,19 @@ export const errorCodes = {
     http: 403,
     meaning: "The server was not started with ESPALIER_CHAOS=1, and crashes nothing on purpose"
   },
-  ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" }
+  ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" },
+  NoAgentAvailable: {
+    code: "no_agent_available",
+    exit: 111,
+    http: 503,
+    meaning: "No agent that fits is alive and takes work"
+  },
+  MessageNotDelivered: {
+    code: "message_not_delivered",
+    exit: 112,
+    http: 409,
+    meaning: "The message to an agent was not delivered; its outcome tells why"
+  }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 
 export type ErrorTag = keyof typeof errorCodes
