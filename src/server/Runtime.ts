@@ -18,7 +18,9 @@ import * as Upkeep from "../../layers/maintenance/Upkeep.ts"
 import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
 import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
+import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
+import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -77,12 +79,14 @@ const rooms = (options: Options, scratch: string) => {
     options.workerPool ??
     BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
+    Layer.provideMerge(LocalAgentMessages.layer),
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
     Layer.provideMerge(pool),
     Layer.provideMerge(tools),
     Layer.provide(options.model ?? OfflineModel.layer),
     Layer.provide(ReapedProcesses.layer),
     Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(), TokenRateLimits.layer())),
+    Layer.provideMerge(RegistryRouter.layer),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
     Layer.provideMerge(PublishedSupervisionEvents.layer),
     Layer.provideMerge(options.eventBus ?? PubSubEventBus.layer()),
