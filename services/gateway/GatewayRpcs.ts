@@ -11,6 +11,8 @@ import { CursorAhead, CursorExpired, Expired, maxCapacity, Policy, SubscriptionC
 import { Subject } from "../events/Topic.ts"
 import { TopicStats } from "../events/TopicStats.ts"
 import { InvalidInput } from "../InvalidInput.ts"
+import { BreakerOpen, BreakerStatus } from "../limits/Breakers.ts"
+import { RateLimited } from "../limits/RateLimits.ts"
 import { StorageError } from "../journal/StorageError.ts"
 import { Agent, AgentKey } from "../registry/Agent.ts"
 import { AgentNotFound } from "../registry/Registry.ts"
@@ -106,7 +108,16 @@ export class GatewayRpcs extends RpcGroup.make(
   Rpc.make("RunTool", {
     payload: { sessionId: SessionId, tool: Schema.String.check(Schema.isMaxLength(100)), args: Schema.Json },
     success: Schema.Union([Schema.Struct({ result: Schema.Json }), Schema.Struct({ workerId: WorkerId })]),
-    error: Schema.Union([...onSession, SessionHasEnded, MailboxFull, ToolNotFound, ToolFailure, PoolSaturated])
+    error: Schema.Union([
+      ...onSession,
+      SessionHasEnded,
+      MailboxFull,
+      ToolNotFound,
+      ToolFailure,
+      PoolSaturated,
+      RateLimited,
+      BreakerOpen
+    ])
   }),
   Rpc.make("GetWorker", {
     payload: { workerId: WorkerId },
@@ -180,5 +191,7 @@ export class GatewayRpcs extends RpcGroup.make(
     payload: { key: AgentKey },
     success: Agent,
     error: Schema.Union([...common, AgentNotFound])
-  })
+  }),
+  /** The circuit breakers of what calls were made to lately. */
+  Rpc.make("ListBreakers", { success: Schema.Array(BreakerStatus), error: Schema.Union([...common]) })
 ) {}
