@@ -15,6 +15,7 @@ import * as FileDataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import * as Upkeep from "../../layers/maintenance/Upkeep.ts"
+import * as GuardedTools from "../../layers/limits/GuardedTools.ts"
 import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
 import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
@@ -34,6 +35,7 @@ import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
+import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
@@ -62,6 +64,10 @@ export interface Options extends Parts {
   readonly queue?: number | undefined
   /** How long a task may wait (default 30 seconds). */
   readonly patience?: Duration.Input | undefined
+  /** How often one session may call tools, all of them together (default: as often as it likes). */
+  readonly toolRate?: Rate | undefined
+  /** When a dependency that fails is left alone, and for how long (default: after 5 failures, for 1 s to 1 min). */
+  readonly breakers?: PersistenceBreakers.Options | undefined
   /** Sessions in memory at the same time (default 100,000). */
   readonly sessions?: number | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
@@ -74,7 +80,9 @@ export interface Options extends Parts {
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = (options: Options, scratch: string) => {
-  const tools = ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])])
+  const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(
+    Layer.provide(ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])]))
+  )
   const pool =
     options.workerPool ??
     BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
@@ -85,8 +93,8 @@ const rooms = (options: Options, scratch: string) => {
     Layer.provideMerge(tools),
     Layer.provide(options.model ?? OfflineModel.layer),
     Layer.provide(ReapedProcesses.layer),
-    Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(), TokenRateLimits.layer())),
     Layer.provideMerge(RegistryRouter.layer),
+    Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(options.breakers), TokenRateLimits.layer())),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
     Layer.provideMerge(PublishedSupervisionEvents.layer),
     Layer.provideMerge(options.eventBus ?? PubSubEventBus.layer()),

@@ -2,6 +2,7 @@
 import { Config, ConfigProvider, Duration, Effect, Schema } from "effect"
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
+import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
 
@@ -20,6 +21,16 @@ export interface Settings {
   readonly chaos: boolean
   /** What is let go of once it is old: by default nothing. */
   readonly retention: Retention
+  /** How often one session may call tools. */
+  readonly toolRate: Rate | undefined
+  readonly breakers: {
+    /** Failures in a row after which a dependency is left alone. */
+    readonly failures: number
+    /** For so long the first time … */
+    readonly openFor: Duration.Duration
+    /** … and for so long at most. */
+    readonly openAtMost: Duration.Duration
+  }
 }
 
 const int = (minimum: number, maximum: number) =>
@@ -38,6 +49,18 @@ const age = (name: string) =>
     name
   ).pipe(Config.withDefault(undefined))
 
+/** How long a breaker is open. */
+const openTime = (name: string, byDefault: Duration.Duration) =>
+  Config.schema(
+    Schema.DurationFromString.check(
+      Schema.makeFilter((time) => {
+        const milliseconds = Duration.toMillis(time)
+        return (milliseconds >= 10 && milliseconds <= 86_400_000) || "a time from 10 millis to 1 day"
+      })
+    ),
+    name
+  ).pipe(Config.withDefault(byDefault))
+
 const fromConfig = Config.all({
   dataDirectory: Config.schema(Schema.NonEmptyString, "ESPALIER_DATA").pipe(Config.withDefault(undefined)),
   port: Config.schema(int(0, 65_535), "ESPALIER_PORT").pipe(Config.withDefault(4747)),
@@ -51,6 +74,15 @@ const fromConfig = Config.all({
     sessionEvents: Config.schema(int(1, 1_000_000_000), "ESPALIER_RETENTION_SESSION_EVENTS").pipe(
       Config.withDefault(undefined)
     )
+  }),
+  toolRate: Config.schema(int(1, 1_000_000), "ESPALIER_TOOL_CALLS_PER_MINUTE").pipe(
+    Config.map((limit): Rate => ({ limit, per: "1 minute" })),
+    Config.withDefault(undefined)
+  ),
+  breakers: Config.all({
+    failures: Config.schema(int(1, 1_000), "ESPALIER_BREAKER_FAILURES").pipe(Config.withDefault(5)),
+    openFor: openTime("ESPALIER_BREAKER_OPEN", Duration.seconds(1)),
+    openAtMost: openTime("ESPALIER_BREAKER_OPEN_MAX", Duration.minutes(1))
   })
 })
 
