@@ -40,6 +40,7 @@ import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
+import type { Supervisor } from "../../services/supervision/Supervisor.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
@@ -49,6 +50,7 @@ export type StartError = StorageError | StorageNewer | DataDirectoryBusy
 
 /** Layers of one's own, each in place of the runtime's. */
 export interface Parts {
+  readonly supervisor?: Layer.Layer<Supervisor> | undefined
   readonly eventBus?: Layer.Layer<EventBus, StartError, Journal | Foundation> | undefined
   readonly registry?: Layer.Layer<Registry, StartError, Foundation> | undefined
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
@@ -103,10 +105,10 @@ const rooms = (options: Options, scratch: string) => {
 }
 
 /** The supervision tree that every part hangs on, and the feed of what happens in it. */
-const tree = ({ chaos = false }: Options) =>
+const tree = ({ chaos = false, supervisor = FiberSupervisor.layer }: Options) =>
   (chaos ? TreeChaos.layer : TreeChaos.layerRefused).pipe(
     Layer.provideMerge(RuntimeTree.layer),
-    Layer.provide(FiberSupervisor.layer),
+    Layer.provide(supervisor),
     Layer.provideMerge(QueuedSupervisionEvents.layer())
   )
 
