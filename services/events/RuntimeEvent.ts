@@ -4,6 +4,7 @@ import { HealthEvent } from "../health/HealthEvent.ts"
 import { MaintenanceEvent } from "../maintenance/MaintenanceEvent.ts"
 import { SessionDelta, SessionEvent } from "../session/SessionEvent.ts"
 import { SupervisionEvent } from "../supervision/SupervisionEvent.ts"
+import { PoolEvent } from "../worker/PoolEvent.ts"
 import { WorkerEvent } from "../worker/WorkerEvent.ts"
 import { Subject, Topic } from "./Topic.ts"
 
@@ -17,7 +18,8 @@ export const RuntimeEvent = Schema.Union([
   SessionDelta,
   SupervisionEvent,
   HealthEvent,
-  MaintenanceEvent
+  MaintenanceEvent,
+  PoolEvent
 ])
 export type RuntimeEvent = typeof RuntimeEvent.Type
 

@@ -34,6 +34,10 @@ export interface Annotations {
   readonly deadline: Duration.Duration
   /** Longest run whatever it reports (default one hour). */
   readonly hardCap: Duration.Duration
+  /** The pool that it runs on when it is heavy (default `tools`). */
+  readonly pool?: string | undefined
+  /** Its place among the tasks of a session, 0 to 9, 9 first, where the caller names none (default 5). */
+  readonly priority?: number | undefined
 }
 
 /** A tool as the runtime holds it: arguments and result are JSON, checked by the tool's own schemas. */
@@ -59,6 +63,8 @@ export interface Options<Args, Result, R> {
   readonly needsPermission?: boolean
   readonly deadline?: Duration.Input
   readonly hardCap?: Duration.Input
+  readonly pool?: string
+  readonly priority?: number
   readonly run: (args: Args) => Effect.Effect<Result, ToolFailure, R>
 }
 
@@ -89,7 +95,9 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
       idempotent: options.idempotent ?? false,
       needsPermission: options.needsPermission ?? false,
       deadline: Duration.fromInputUnsafe(options.deadline ?? "300 seconds"),
-      hardCap: Duration.fromInputUnsafe(options.hardCap ?? "1 hour")
+      hardCap: Duration.fromInputUnsafe(options.hardCap ?? "1 hour"),
+      pool: options.pool,
+      priority: options.priority
     },
     check: (input) =>
       decode(input).pipe(
