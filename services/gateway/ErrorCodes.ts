@@ -2,7 +2,7 @@
  * Every error that leaves the process, by its tag: a stable code, the exit status of the command line and the HTTP
  * status. Codes and statuses never change their meaning; `docs/errors.md` lists them for people.
  *
- * Exit statuses lie between 64 and 113, where neither the shell nor a signal has a meaning of its own. Beside them: 0
+ * Exit statuses lie between 64 and 125, where neither the shell nor a signal has a meaning of its own. Beside them: 0
  * for success and 130 for a command that Ctrl-C ended.
  */
 export interface ErrorCode {
@@ -141,6 +141,18 @@ export const errorCodes = {
     exit: 108,
     http: 503,
     meaning: "The pool is being drained and takes nothing new"
+  },
+  RateLimited: {
+    code: "rate_limited",
+    exit: 116,
+    http: 429,
+    meaning: "A rate limit is used up; the error says for how long"
+  },
+  BreakerOpen: {
+    code: "breaker_open",
+    exit: 117,
+    http: 503,
+    meaning: "A dependency failed several times in a row and is not called for now; the error says for how long"
   }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 

@@ -7,10 +7,12 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { Delivery } from "../events/RuntimeEvent.ts"
-import { CursorAhead, CursorExpired, maxCapacity, Policy, SubscriptionCut } from "../events/Subscription.ts"
+import { CursorAhead, CursorExpired, Expired, maxCapacity, Policy, SubscriptionCut } from "../events/Subscription.ts"
 import { Subject } from "../events/Topic.ts"
 import { TopicStats } from "../events/TopicStats.ts"
 import { InvalidInput } from "../InvalidInput.ts"
+import { BreakerOpen, BreakerStatus } from "../limits/Breakers.ts"
+import { RateLimited } from "../limits/RateLimits.ts"
 import { StorageError } from "../journal/StorageError.ts"
 import { Agent, AgentKey } from "../registry/Agent.ts"
 import { AgentNotFound } from "../registry/Registry.ts"
@@ -117,7 +119,16 @@ export class GatewayRpcs extends RpcGroup.make(
       priority: Schema.optionalKey(Priority)
     },
     success: Schema.Union([Schema.Struct({ result: Schema.Json }), Schema.Struct({ workerId: WorkerId })]),
-    error: Schema.Union([...onSession, SessionHasEnded, MailboxFull, ToolNotFound, ToolFailure, PoolRefusal])
+    error: Schema.Union([
+      ...onSession,
+      SessionHasEnded,
+      MailboxFull,
+      ToolNotFound,
+      ToolFailure,
+      PoolRefusal,
+      RateLimited,
+      BreakerOpen
+    ])
   }),
   Rpc.make("GetWorker", {
     payload: { workerId: WorkerId },
@@ -144,6 +155,8 @@ export class GatewayRpcs extends RpcGroup.make(
       /** First sequence wanted; absent: only what happens from now on. */
       from: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
       policy: Schema.optionalKey(Policy),
+      /** What a `from` means that is no longer kept (default `fail`). */
+      expired: Schema.optionalKey(Expired),
       capacity: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxCapacity }))),
       label: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100)))
     },
@@ -218,5 +231,7 @@ export class GatewayRpcs extends RpcGroup.make(
     payload: { key: AgentKey },
     success: Agent,
     error: Schema.Union([...common, AgentNotFound])
-  })
+  }),
+  /** The circuit breakers of what calls were made to lately. */
+  Rpc.make("ListBreakers", { success: Schema.Array(BreakerStatus), error: Schema.Union([...common]) })
 ) {}

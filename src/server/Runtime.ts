@@ -15,6 +15,9 @@ import * as FileDataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import * as Upkeep from "../../layers/maintenance/Upkeep.ts"
+import * as GuardedTools from "../../layers/limits/GuardedTools.ts"
+import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
+import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
@@ -24,16 +27,17 @@ import * as QueuedSupervisionEvents from "../../layers/supervision/QueuedSupervi
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as TreeChaos from "../../layers/supervision/TreeChaos.ts"
 import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
-import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
+import * as ReapedProcesses from "../../layers/processes/ReapedProcesses.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
+import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
-import type { Processes } from "../../services/tools/Processes.ts"
+import type { Processes } from "../../services/processes/Processes.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import { maxPermits, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
@@ -62,6 +66,10 @@ export interface Options extends Parts {
   readonly patience?: Duration.Input | undefined
   /** Pools by name: more of one's own, and more to say of `tools`, `cpu` and `exports`. */
   readonly pools?: Pools | undefined
+  /** How often one session may call tools, all of them together (default: as often as it likes). */
+  readonly toolRate?: Rate | undefined
+  /** When a dependency that fails is left alone, and for how long (default: after 5 failures, for 1 s to 1 min). */
+  readonly breakers?: PersistenceBreakers.Options | undefined
   /** Sessions in memory at the same time (default 100,000). */
   readonly sessions?: number | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
@@ -98,13 +106,16 @@ const pool = (options: Options) =>
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = (options: Options, scratch: string) => {
-  const tools = ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])])
+  const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(
+    Layer.provide(ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])]))
+  )
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provide(options.model ?? OfflineModel.layer),
     Layer.provide(ReapedProcesses.layer),
+    Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(options.breakers), TokenRateLimits.layer())),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
     Layer.provideMerge(PublishedSupervisionEvents.layer),
     Layer.provideMerge(options.eventBus ?? PubSubEventBus.layer()),
