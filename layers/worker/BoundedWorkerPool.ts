@@ -17,6 +17,7 @@ import { defaultPriority } from "../../services/worker/Ticket.ts"
 import { generateWorkerId, type WorkerId } from "../../services/worker/WorkerId.ts"
 import { type Admission, type Task, WorkerEnded, WorkerNotFound, WorkerPool } from "../../services/worker/WorkerPool.ts"
 import * as FindWorkers from "./FindWorkers.ts"
+import * as MinuteQuotas from "./MinuteQuotas.ts"
 import * as PoolControl from "./PoolControl.ts"
 import { dispatcher, expirer, herald, reclaimer } from "./PoolFibers.ts"
 import { scaler } from "./PoolScaler.ts"
@@ -68,6 +69,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   if (issues.length > 0) return yield* Effect.die(new InvalidInput({ subject: "pools", issues }))
   const state = new PoolState({ pools, lease: milliseconds(options.lease ?? "10 seconds") }, clock)
   const grace = milliseconds(options.grace ?? "10 seconds")
+  const minutes = yield* MinuteQuotas.make
   const childOf = RunWorker.make({ state, records, tools, registry, grace })
   const control = PoolControl.make(state)
   const find = FindWorkers.make(state, journal)
@@ -121,6 +123,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
     // Refused before anything is made of it: turning load away must cost next to nothing.
     const refusal = state.refuse(part, ticket)
     if (refusal !== undefined) return yield* refusal
+    yield* minutes(part, ticket)
     const id = yield* generateWorkerId
     const topic = Topic.ofWorker(id)
     const { append, worker } = WorkerRecords.appendOf(

@@ -21,6 +21,8 @@ export interface QuotaOptions {
   readonly running?: number | undefined
   /** Tasks that wait: further ones are refused. */
   readonly queued?: number | undefined
+  /** Tasks accepted in a minute, as many at once: further ones are refused. */
+  readonly perMinute?: number | undefined
 }
 
 export interface ScalingOptions {
@@ -57,6 +59,10 @@ export interface PoolOptions {
   readonly scaling?: ScalingOptions | undefined
 }
 
+export interface PoolQuota extends Quota {
+  readonly perMinute: number
+}
+
 /** The same as it is obeyed: nothing left open, times in milliseconds. */
 export interface PoolLimits {
   readonly permits: number
@@ -67,8 +73,8 @@ export interface PoolLimits {
   readonly capacity: number
   readonly patience: number
   readonly warmUp: number
-  readonly perSession: Quota
-  readonly perKey: Quota
+  readonly perSession: PoolQuota
+  readonly perKey: PoolQuota
   readonly weights: ReadonlyMap<string, number>
   readonly scaling: Scaling
 }
@@ -87,7 +93,8 @@ const maxPools = 32
 
 const quota = Schema.Struct({
   running: Schema.optionalKey(Schema.Finite),
-  queued: Schema.optionalKey(Schema.Finite)
+  queued: Schema.optionalKey(Schema.Finite),
+  perMinute: Schema.optionalKey(Schema.Finite)
 })
 
 /** Pools by name, as a configuration file writes them; whether the numbers fit is for `resolvePools` to say. */
@@ -136,10 +143,11 @@ class Check {
     return value
   }
 
-  quota(path: string, { queued, running }: QuotaOptions = {}): PoolLimits["perSession"] {
+  quota(path: string, { perMinute, queued, running }: QuotaOptions = {}): PoolQuota {
     if (running !== undefined) this.whole(`${path}.running`, running, 1, maxPermits)
     if (queued !== undefined) this.whole(`${path}.queued`, queued, 0, maxQueue)
-    return { running: running ?? Infinity, queued: queued ?? Infinity }
+    if (perMinute !== undefined) this.whole(`${path}.perMinute`, perMinute, 1, 1_000_000)
+    return { running: running ?? Infinity, queued: queued ?? Infinity, perMinute: perMinute ?? Infinity }
   }
 
   refuse(path: string, message: string) {

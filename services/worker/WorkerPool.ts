@@ -35,14 +35,19 @@ export class QuotaExceeded extends Schema.TaggedError<QuotaExceeded>()("QuotaExc
   of: Schema.Literals(["session", "key"]),
   /** The session's id, or the key. */
   name: Schema.String,
-  quota: Schema.Literals(["running", "queued"]),
+  quota: Schema.Literals(["running", "queued", "perMinute"]),
   limit: Schema.Int,
   /** Milliseconds after which a place is likely to be free. */
   retryAfter: Schema.Int
 }) {
   override get message() {
     const whose = this.of === "session" ? `session ${this.name}` : `"${this.name}"`
-    const what = this.quota === "running" ? `has ${this.limit} tasks running` : `has ${this.limit} tasks waiting`
+    const what =
+      this.quota === "running"
+        ? `has ${this.limit} tasks running`
+        : this.quota === "queued"
+          ? `has ${this.limit} tasks waiting`
+          : `was given ${this.limit} tasks within a minute`
     return `${whose} ${what} in the pool "${this.pool}", which is all it may; try again in ${Math.ceil(this.retryAfter / 1_000)} s`
   }
 }

@@ -33,7 +33,7 @@ import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
-import type { Rate } from "../../services/limits/RateLimits.ts"
+import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
@@ -53,7 +53,7 @@ export interface Parts {
   readonly registry?: Layer.Layer<Registry, StartError, Foundation> | undefined
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
   readonly workerPool?:
-    | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | Workers | ToolExecutors>
+    | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | RateLimits | Workers | ToolExecutors>
     | undefined
 }
 

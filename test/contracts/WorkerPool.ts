@@ -6,6 +6,7 @@ import * as Topic from "../../services/events/Topic.ts"
 import { type EventBus } from "../../services/events/EventBus.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
+import type { RateLimits } from "../../services/limits/RateLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
 import type { ToolExecutors, Workers } from "../../services/supervision/Places.ts"
@@ -34,7 +35,7 @@ export interface Options {
   readonly pools?: Pools
 }
 
-type Needs = Journal | EventBus | Tools | Registry | Workers | ToolExecutors
+type Needs = Journal | EventBus | Tools | Registry | RateLimits | Workers | ToolExecutors
 
 /** Starts a pool as a process does; `stop` ends the process. The world and its journal stay. */
 export const startPool = <E, R>(layer: Layer.Layer<WorkerPool, E, R>) =>
@@ -631,6 +632,24 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
       yield* world.finish("a1")
       yield* eventually("the session goes on", () => world.starts.includes("a2"))
       assert.isAtMost(world.mostRunning, 3)
+    })
+  )
+
+  test(
+    "takes no more of a session in a minute than its quota, and says when it will again",
+    { pools: { tools: { permits: 20, perSession: { perMinute: 6 }, perKey: { perMinute: 9 } } } },
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const submit = (name: string, session: string) => pool.submit({ ...world.task(name, { session }), key: "coder" })
+      for (let index = 0; index < 6; index++) yield* submit(`a${index}`, "a")
+      const error = yield* Effect.flip(submit("a6", "a"))
+      assert.deepInclude(error, { of: "session", name: "ses_a", quota: "perMinute", limit: 6, retryAfter: 10_000 })
+      for (let index = 0; index < 3; index++) yield* submit(`b${index}`, "b")
+      assert.deepInclude(yield* Effect.flip(submit("b3", "b")), { of: "key", name: "coder", quota: "perMinute" })
+      yield* TestClock.adjust("10 seconds")
+      yield* submit("a7", "a")
+      assert.deepInclude((yield* pool.status).pools[0], { refused: 2 })
     })
   )
 
