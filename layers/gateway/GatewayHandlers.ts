@@ -89,6 +89,10 @@ export const make = Effect.gen(function* () {
     TopicStats: ({ limit, topic }) => contained("TopicStats")(bus.stats({ topic, limit: limit ?? page })),
 
     PoolStatus: () => contained("PoolStatus")(pool.status),
+    ResizePool: ({ pool: name, ...size }) => contained("ResizePool")(pool.resize(name, size)),
+    PausePool: ({ pool: name }) => contained("PausePool")(pool.pause(name)),
+    ResumePool: ({ pool: name }) => contained("ResumePool")(pool.resume(name)),
+    DrainPool: ({ pool: name }) => contained("DrainPool")(pool.drain(name)),
     SupervisionTree: () => contained("SupervisionTree")(root.tree),
     WatchTree: () => watchTree(contained("WatchTree")(root.tree)),
     KillChild: ({ path }) => contained("KillChild")(chaos.kill(path)),
