@@ -148,10 +148,8 @@ layer(GatewayServer.layerWith({ ...limits, ping: 1_000, silence: 5_000 }), { exc
           return performance.now() - before
         })
         const times = (count: number) => Effect.forEach(Array.from({ length: count }), () => publish)
-        const p99 = (values: ReadonlyArray<number>) =>
-          values.toSorted((a, b) => a - b)[Math.floor(values.length * 0.99)]
-        yield* times(50)
-        const calm = p99(yield* times(100)) ?? 0
+        const p95 = (values: ReadonlyArray<number>) =>
+          values.toSorted((a, b) => a - b)[Math.floor(values.length * 0.95)]
         const files = openFiles()
         const storm = yield* Effect.forEach(
           Array.from({ length: 250 }),
@@ -167,6 +165,8 @@ layer(GatewayServer.layerWith({ ...limits, ping: 1_000, silence: 5_000 }), { exc
           "all listen",
           Effect.map(subscribersOf(espalier, topic), (count) => count === 250)
         )
+        yield* times(20)
+        const calm = p95(yield* times(100)) ?? 0
         // A fifth of them without a word: neither end nor reset comes through.
         proxy.freeze()
         for (const [index, wire] of storm.entries()) {
@@ -175,7 +175,7 @@ layer(GatewayServer.layerWith({ ...limits, ping: 1_000, silence: 5_000 }), { exc
           else wire.destroy()
         }
         // While they vanish, what is published is published as fast, give or take what the machine takes for itself.
-        assert.isBelow(p99(yield* times(50)) ?? Infinity, 2 * calm + 100)
+        assert.isBelow(p95(yield* times(100)) ?? Infinity, 2 * calm + 50)
         yield* eventually(
           "nobody listens",
           Effect.map(subscribersOf(espalier, topic), (count) => count === 0)
@@ -214,13 +214,16 @@ describe.skipIf(process.platform !== "linux")("in a process of its own", () => {
         wire.destroy()
         return performance.now() - sent
       })
-      // What a server takes for its first ones is its own, once.
-      for (let n = 0; n < 200; n++) yield* refusedIn(sizes[n % sizes.length] ?? MiB + 1)
-      const before = rssOf(running)
+      // What a server takes for its first ones is its own, once; what each one costs would be there in every hundred.
+      const growth: Array<number> = []
       const times: Array<number> = []
-      for (let n = 0; n < 100; n++) times.push(yield* refusedIn(sizes[n % sizes.length] ?? MiB + 1))
-      assert.isBelow(times.toSorted((a, b) => a - b)[90] ?? Infinity, 100)
-      assert.isBelow(rssOf(running) - before, 8 * MiB)
+      for (let hundred = 0; hundred < 4; hundred++) {
+        const before = rssOf(running)
+        for (let n = 0; n < 100; n++) times.push(yield* refusedIn(sizes[n % sizes.length] ?? MiB + 1))
+        growth.push(rssOf(running) - before)
+      }
+      assert.isBelow(times.toSorted((a, b) => a - b)[360] ?? Infinity, 100)
+      assert.isBelow(Math.min(...growth), 8 * MiB, growth.join())
     }).pipe(Effect.scoped)
   )
 
