@@ -19,7 +19,9 @@ import * as GuardedTools from "../../layers/limits/GuardedTools.ts"
 import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
 import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
+import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
+import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -110,11 +112,13 @@ const rooms = (options: Options, scratch: string) => {
     Layer.provide(ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])]))
   )
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
+    Layer.provideMerge(LocalAgentMessages.layer),
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provide(options.model ?? OfflineModel.layer),
     Layer.provide(ReapedProcesses.layer),
+    Layer.provideMerge(RegistryRouter.layer),
     Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(options.breakers), TokenRateLimits.layer())),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
     Layer.provideMerge(PublishedSupervisionEvents.layer),
