@@ -14,7 +14,7 @@ import { Tools } from "../../services/tools/Tools.ts"
 import { defaultPool, milliseconds, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
 import type { PoolStatus } from "../../services/worker/PoolStatus.ts"
 import { defaultPriority } from "../../services/worker/Ticket.ts"
-import { generateWorkerId, type WorkerId } from "../../services/worker/WorkerId.ts"
+import { makeWorkerIds, type WorkerId } from "../../services/worker/WorkerId.ts"
 import { type Admission, type Task, WorkerEnded, WorkerNotFound, WorkerPool } from "../../services/worker/WorkerPool.ts"
 import * as FindWorkers from "./FindWorkers.ts"
 import * as MinuteQuotas from "./MinuteQuotas.ts"
@@ -71,6 +71,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   const grace = milliseconds(options.grace ?? "10 seconds")
   const minutes = yield* MinuteQuotas.make
   const childOf = RunWorker.make({ state, records, tools, registry, grace })
+  const nextId = makeWorkerIds()
   const control = PoolControl.make(state)
   const find = FindWorkers.make(state, journal)
 
@@ -124,7 +125,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
     const refusal = state.refuse(part, ticket)
     if (refusal !== undefined) return yield* refusal
     yield* minutes(part, ticket)
-    const id = yield* generateWorkerId
+    const id = yield* nextId
     const topic = Topic.ofWorker(id)
     const { append, worker } = WorkerRecords.appendOf(
       topic,

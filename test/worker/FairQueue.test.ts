@@ -50,6 +50,15 @@ describe("FairQueue", () => {
     assert.deepStrictEqual(drain(queueOf("a1", "a5", "b1", "a9", "b5")), ["a9", "b5", "a5", "b1", "a1"])
   })
 
+  it("lets a task that has waited its time go before a more urgent one that comes then", () => {
+    const queue = new FairQueue<string>()
+    for (let index = 0; index < 40; index++) queue.push(ticket("a", { priority: 9 }), "urgent", Infinity)
+    queue.push(ticket("a", { priority: 5 }), "usual", Infinity)
+    for (let index = 0; index < 4 * ageing; index++) assert.strictEqual(queue.take()?.value, "urgent")
+    queue.push(ticket("a", { priority: 9 }), "late", Infinity)
+    assert.deepStrictEqual(drain(queue), ["usual", "late"])
+  })
+
   it("gives a session as many turns in a row as its weight", () => {
     const queue = new FairQueue<string>()
     for (let index = 0; index < 6; index++) {

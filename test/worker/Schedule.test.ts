@@ -350,6 +350,22 @@ describe("Schedule", () => {
     assert.isUndefined(schedule.reserve(ticket("b", "other")))
   })
 
+  it("starts what only a task before it in its session held back, when that one leaves", () => {
+    const started: Array<number> = []
+    const schedule = new Schedule<number>({
+      permits: 3,
+      capacity: 10,
+      perKey: { running: 1, queued: Infinity },
+      onGrant: (item) => started.push(item)
+    })
+    schedule.enqueue(ticket("a", "k"), 1, Infinity)
+    const held = schedule.enqueue(ticket("b", "k"), 2, Infinity)
+    schedule.enqueue(ticket("b", "other"), 3, Infinity)
+    assert.deepStrictEqual(started, [1])
+    schedule.remove(held)
+    assert.deepStrictEqual(started, [1, 3])
+  })
+
   it("opens permits beyond its own for what waits above the mark, each for one task", () => {
     const schedule = new Schedule<number>({
       permits: 2,
