@@ -28,8 +28,8 @@ type Input =
 /** Of a look-up and of a refusal: whom it found. Of the others: whether it went through. */
 type Output = { readonly found: Token | undefined } | "done" | "lost"
 
-/** What a key holds: one owner, or none. */
-const oneKey: Model<Token | 0, Input, Output> = {
+/** What a key holds: one owner, or none (0). */
+const oneKey: Model<Token, Input, Output> = {
   initial: 0,
   nameOf: String,
   step: (holder, input, output) => {
