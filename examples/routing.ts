@@ -1,7 +1,7 @@
 /** Agents that route work to each other: by what they can do, to the one with the least under way, and to all at once. */
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Queue } from "effect"
-import { AgentMessage, AgentMessages, Embedded, Registry, Router, SessionId } from "espalier"
+import { type AgentMessage, AgentMessages, Embedded, Registry, Router, SessionId } from "espalier"
 
 const team = SessionId.make("ses_team")
 
