@@ -69,7 +69,7 @@ export const make = ({ grace, records, registry, state, tools }: Surroundings) =
         : failed(Failures.resultTooLarge(maxResult))
     }
     const failure = exit.cause.reasons.find(Cause.isFailReason)
-    if (failure !== undefined) return failed({ code: failure.error.code, message: failure.error.message })
+    if (failure !== undefined) return failed(failure.error.failure)
     const errorId = yield* Identifier.generate("err")
     yield* Effect.annotateLogs(Effect.logError(`tool ${entry.worker.tool} broke off`, exit.cause), {
       errorId,

@@ -7,10 +7,12 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { Delivery } from "../events/RuntimeEvent.ts"
-import { CursorAhead, CursorExpired, maxCapacity, Policy, SubscriptionCut } from "../events/Subscription.ts"
+import { CursorAhead, CursorExpired, Expired, maxCapacity, Policy, SubscriptionCut } from "../events/Subscription.ts"
 import { Subject } from "../events/Topic.ts"
 import { TopicStats } from "../events/TopicStats.ts"
 import { InvalidInput } from "../InvalidInput.ts"
+import { BreakerOpen, BreakerStatus } from "../limits/Breakers.ts"
+import { RateLimited } from "../limits/RateLimits.ts"
 import { StorageError } from "../journal/StorageError.ts"
 import { Agent, AgentKey, AgentStatus } from "../registry/Agent.ts"
 import { AgentChange } from "../registry/AgentChange.ts"
@@ -132,7 +134,16 @@ export class GatewayRpcs extends RpcGroup.make(
   Rpc.make("RunTool", {
     payload: { sessionId: SessionId, tool: Schema.String.check(Schema.isMaxLength(100)), args: Schema.Json },
     success: Schema.Union([Schema.Struct({ result: Schema.Json }), Schema.Struct({ workerId: WorkerId })]),
-    error: Schema.Union([...onSession, SessionHasEnded, MailboxFull, ToolNotFound, ToolFailure, PoolSaturated])
+    error: Schema.Union([
+      ...onSession,
+      SessionHasEnded,
+      MailboxFull,
+      ToolNotFound,
+      ToolFailure,
+      PoolSaturated,
+      RateLimited,
+      BreakerOpen
+    ])
   }),
   Rpc.make("GetWorker", {
     payload: { workerId: WorkerId },
@@ -159,6 +170,8 @@ export class GatewayRpcs extends RpcGroup.make(
       /** First sequence wanted; absent: only what happens from now on. */
       from: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
       policy: Schema.optionalKey(Policy),
+      /** What a `from` means that is no longer kept (default `fail`). */
+      expired: Schema.optionalKey(Expired),
       capacity: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxCapacity }))),
       label: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100)))
     },
@@ -226,5 +239,7 @@ export class GatewayRpcs extends RpcGroup.make(
     payload: { to: Schema.Struct(agents), ...letter, limit: Limit },
     success: Schema.Array(DeliveryReceipt),
     error: Schema.Union([...common])
-  })
+  }),
+  /** The circuit breakers of what calls were made to lately. */
+  Rpc.make("ListBreakers", { success: Schema.Array(BreakerStatus), error: Schema.Union([...common]) })
 ) {}

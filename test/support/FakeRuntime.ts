@@ -9,6 +9,7 @@ import { Journal } from "../../services/journal/Journal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import { AgentMessages } from "../../services/registry/AgentMessage.ts"
+import { Breakers } from "../../services/limits/Breakers.ts"
 import { Registry, AgentNotFound } from "../../services/registry/Registry.ts"
 import type { Session } from "../../services/session/Session.ts"
 import { generateMessageId, generateSessionId } from "../../services/session/SessionId.ts"
@@ -123,6 +124,7 @@ const NoAgents = Layer.mock(Registry, {
 })
 
 const NoMessages = Layer.mock(AgentMessages, {})
+const NoBreakers = Layer.mock(Breakers, { list: Effect.succeed([]) })
 
 const root: Pick<SupervisorRef, "tree"> = {
   tree: Effect.succeed({
@@ -144,6 +146,7 @@ export const layer = Layer.mergeAll(
   NoTools,
   NoAgents,
   NoMessages,
+  NoBreakers,
   TreeChaos.layerRefused,
   Layer.succeed(Root, root as SupervisorRef)
 ).pipe(
