@@ -6,6 +6,7 @@ import { Cause, Duration, Effect, Stream } from "effect"
 import { EventBus } from "../../services/events/EventBus.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
+import { AgentMessages } from "../../services/registry/AgentMessage.ts"
 import { Breakers } from "../../services/limits/Breakers.ts"
 import { refusalOf } from "../../services/limits/toolLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
@@ -52,6 +53,7 @@ export const make = Effect.gen(function* () {
   const bus = yield* EventBus
   const known = yield* knownTopic.make
   const registry = yield* Registry
+  const messages = yield* AgentMessages
   const root = yield* Root
   const chaos = yield* Chaos
 
@@ -91,7 +93,14 @@ export const make = Effect.gen(function* () {
     WatchTree: () => watchTree(contained("WatchTree")(root.tree)),
     KillChild: ({ path }) => contained("KillChild")(chaos.kill(path)),
     FindAgents: ({ limit, ...query }) => contained("FindAgents")(registry.find({ ...query, limit: limit ?? page })),
+    WatchAgents: (query) =>
+      Stream.catchCauseIf(registry.watch({ ...query, limit: query.limit ?? page }), Cause.hasDies, (cause) =>
+        Stream.fromEffect(broke("WatchAgents")(cause))
+      ),
     GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key)),
+    SendAgentMessage: ({ route, to, ...letter }) =>
+      contained("SendAgentMessage")(to === undefined ? messages.route(route ?? {}, letter) : messages.send(to, letter)),
+    BroadcastAgentMessage: ({ to, ...letter }) => contained("BroadcastAgentMessage")(messages.broadcast(to, letter)),
     ListBreakers: () => contained("ListBreakers")(breakers.list)
   })
 })

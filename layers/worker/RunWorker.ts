@@ -180,14 +180,13 @@ export const make = ({ grace, records, registry, state, tools }: Surroundings) =
           else if (entry.decided !== undefined) state.tell(entry, entry.decided)
         })
       )
-      const key = { session: entry.sessionId, role: "worker", index: started++ }
       yield* registry.register({
-        key,
+        key: { session: entry.sessionId, role: "worker", index: started++ },
         tags: ["worker"],
         capabilities: [entry.worker.tool],
+        status: "busy",
         metadata: { workerId: entry.id, tool: entry.worker.tool }
       })
-      yield* Effect.ignore(registry.update(key, { status: "busy" }))
       return body(entry, scope)
     }).pipe(Effect.uninterruptible)
   })

@@ -21,6 +21,7 @@ const path = "the child's place in the tree, ids joined by `/`"
 const turn = "the turn"
 const breaker = "the dependency's circuit breaker"
 const dependency = "name of the dependency: `tool:name`, `mcp:server`, `model:provider`"
+const answer = "on the first event that a model's answer led to: the model, its usage, what travels back to it"
 
 export const events: Catalogue<RuntimeEvent> = {
   SessionStarted: {
@@ -55,7 +56,8 @@ export const events: Catalogue<RuntimeEvent> = {
       turnId: "the turn that asked for it; absent when a person did",
       workerId: "the worker that runs it; absent for a fast tool",
       tool: "name of the tool",
-      args: "its arguments"
+      args: "its arguments",
+      answer
     }
   },
   ToolCallSettled: {
@@ -66,12 +68,18 @@ export const events: Catalogue<RuntimeEvent> = {
   MessageSettled: {
     when: "The assistant's message of a model round is complete: it stands for all `TextDelta`s before it.",
     by: session,
-    fields: { turnId: turn, messageId: "the assistant's message", text: "all of it", partial: "a cancel cut it off" }
+    fields: {
+      turnId: turn,
+      messageId: "the assistant's message",
+      text: "all of it",
+      partial: "a cancel or a failure cut it off",
+      answer
+    }
   },
   TurnEnded: {
     when: "A turn is over: exactly once for each `TurnStarted`, by recovery if need be.",
     by: session,
-    fields: { turnId: turn, outcome: "how it ended", failure: "why, when it failed" }
+    fields: { turnId: turn, outcome: "how it ended", failure: "why, when it failed", answer }
   },
   SessionEnded: {
     when: "The session was stopped: exactly once, and always the last event of its topic.",
@@ -140,6 +148,11 @@ export const events: Catalogue<RuntimeEvent> = {
       delay: "milliseconds waited before",
       reason: "how its last life ended"
     }
+  },
+  ChildNotStarted: {
+    when: "A start of a child failed, the first one or that of a restart.",
+    by: supervisor,
+    fields: { path, attempt: "that of the restart; 0 for a first start", reason: "why it failed" }
   },
   ChildTerminated: {
     when: "A child was stopped by its supervisor.",

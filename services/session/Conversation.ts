@@ -4,6 +4,7 @@
  * current one; its message always stays.
  */
 import type { Schema } from "effect"
+import { type AnswerPart, sizeOfParts } from "../model/ModelAnswer.ts"
 import type { Recorded } from "../events/RuntimeEvent.ts"
 import { nameOf } from "../registry/Agent.ts"
 import type { ToolOutcome } from "./SessionEvent.ts"
@@ -25,6 +26,8 @@ export interface AssistantEntry {
   readonly _tag: "Assistant"
   readonly text: string
   readonly calls: ReadonlyArray<ConversationCall>
+  /** In which order text, calls and reasoning came, and what the provider attached to them. */
+  readonly parts?: ReadonlyArray<AnswerPart> | undefined
 }
 export type Entry = UserEntry | AssistantEntry
 
@@ -85,7 +88,7 @@ export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
       }
       case "MessageSettled":
         step = []
-        entries.push({ _tag: "Assistant", text: event.text, calls: step })
+        entries.push({ _tag: "Assistant", text: event.text, calls: step, parts: event.answer?.parts })
         break
       case "ToolCallRequested": {
         if (event.turnId === undefined) break
@@ -98,7 +101,7 @@ export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
         calls.set(call.callId, call)
         if (step === undefined) {
           step = []
-          entries.push({ _tag: "Assistant", text: "", calls: step })
+          entries.push({ _tag: "Assistant", text: "", calls: step, parts: event.answer?.parts })
         }
         step.push(call)
         break
@@ -125,7 +128,7 @@ const sizeOf = (entry: Entry): number =>
           size +
           JSON.stringify(args).length +
           (outcome === undefined ? 0 : JSON.stringify(toldOf(outcome).result).length),
-        entry.text.length
+        entry.text.length + (entry.parts === undefined ? 0 : sizeOfParts(entry.parts))
       )
 
 /** The newest entries that fit, beginning with a user's message. */

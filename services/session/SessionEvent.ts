@@ -5,6 +5,7 @@
 import { Schema } from "effect"
 import { Failure } from "../Failure.ts"
 import { AgentKey } from "../registry/Agent.ts"
+import { ModelAnswer } from "../model/ModelAnswer.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { CallId, MessageId, TurnId } from "./SessionId.ts"
 
@@ -21,6 +22,9 @@ export const ToolOutcome = Schema.TaggedUnion({
 })
 export type ToolOutcome = typeof ToolOutcome.Type
 
+/** On the first event of what a model's answer led to: what is known of the answer besides. */
+const answer = Schema.optionalKey(ModelAnswer)
+
 export const SessionEvent = Schema.TaggedUnion({
   SessionStarted: { title: Schema.String, agentType: Schema.String, metadata: SessionMetadata },
   SessionUpdated: { title: Schema.optionalKey(Schema.String), metadata: Schema.optionalKey(SessionMetadata) },
@@ -33,16 +37,18 @@ export const SessionEvent = Schema.TaggedUnion({
     turnId: Schema.optionalKey(TurnId),
     workerId: Schema.optionalKey(WorkerId),
     tool: Schema.String,
-    args: Schema.Json
+    args: Schema.Json,
+    answer
   },
   ToolCallSettled: { callId: CallId, outcome: ToolOutcome },
   /** The assistant's message of a turn is complete; `partial` marks text that a cancel cut off. */
-  MessageSettled: { turnId: TurnId, messageId: MessageId, text: Schema.String, partial: Schema.Boolean },
+  MessageSettled: { turnId: TurnId, messageId: MessageId, text: Schema.String, partial: Schema.Boolean, answer },
   /** Exactly one for each turn. */
   TurnEnded: {
     turnId: TurnId,
     outcome: Schema.Literals(["completed", "cancelled", "failed"]),
-    failure: Schema.optionalKey(Failure)
+    failure: Schema.optionalKey(Failure),
+    answer
   },
   /** Exactly one for each session, and its last event. */
   SessionEnded: { reason: Schema.String }

@@ -53,7 +53,7 @@ export class Transcript {
         break
       }
       case "ToolCallRequested": {
-        const { _tag, ...call } = event
+        const { _tag, answer: _, ...call } = event
         this.#unsettled.set(event.callId, this.#messages.length)
         this.#messages.push({ _tag: "ToolMessage", ...call, sequence, at })
         break

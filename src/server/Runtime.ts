@@ -19,7 +19,9 @@ import * as GuardedTools from "../../layers/limits/GuardedTools.ts"
 import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
 import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
+import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
+import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -38,6 +40,7 @@ import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
+import type { Supervisor } from "../../services/supervision/Supervisor.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
@@ -47,6 +50,7 @@ export type StartError = StorageError | StorageNewer | DataDirectoryBusy
 
 /** Layers of one's own, each in place of the runtime's. */
 export interface Parts {
+  readonly supervisor?: Layer.Layer<Supervisor> | undefined
   readonly eventBus?: Layer.Layer<EventBus, StartError, Journal | Foundation> | undefined
   readonly registry?: Layer.Layer<Registry, StartError, Foundation> | undefined
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
@@ -85,11 +89,13 @@ const rooms = (options: Options, scratch: string) => {
     options.workerPool ??
     BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
+    Layer.provideMerge(LocalAgentMessages.layer),
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
     Layer.provideMerge(pool),
     Layer.provideMerge(tools),
     Layer.provide(options.model ?? OfflineModel.layer),
     Layer.provide(ReapedProcesses.layer),
+    Layer.provideMerge(RegistryRouter.layer),
     Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(options.breakers), TokenRateLimits.layer())),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
     Layer.provideMerge(PublishedSupervisionEvents.layer),
@@ -99,10 +105,10 @@ const rooms = (options: Options, scratch: string) => {
 }
 
 /** The supervision tree that every part hangs on, and the feed of what happens in it. */
-const tree = ({ chaos = false }: Options) =>
+const tree = ({ chaos = false, supervisor = FiberSupervisor.layer }: Options) =>
   (chaos ? TreeChaos.layer : TreeChaos.layerRefused).pipe(
     Layer.provideMerge(RuntimeTree.layer),
-    Layer.provide(FiberSupervisor.layer),
+    Layer.provide(supervisor),
     Layer.provideMerge(QueuedSupervisionEvents.layer())
   )
 
