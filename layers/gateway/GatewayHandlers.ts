@@ -65,9 +65,12 @@ export const make = Effect.gen(function* () {
     StartSession: (options) => contained("StartSession")(sessions.start(options)),
     StopSession: ({ reason, sessionId }) => contained("StopSession")(sessions.stop(sessionId, reason)),
     GetSession: ({ sessionId }) => contained("GetSession")(sessions.get(sessionId)),
-    ListSessions: ({ before, limit }) => contained("ListSessions")(sessions.list({ before, limit: limit ?? page })),
+    ListSessions: ({ before, limit, parent }) =>
+      contained("ListSessions")(sessions.list({ before, parent, limit: limit ?? page })),
     SendMessage: (options) => contained("SendMessage")(sessions.send(options)),
     CancelTurn: ({ sessionId }) => contained("CancelTurn")(sessions.cancelTurn(sessionId)),
+    ListPermissions: ({ sessionId }) => contained("ListPermissions")(sessions.permissions(sessionId)),
+    ResolvePermission: (reply) => contained("ResolvePermission")(sessions.resolvePermission(reply)),
     UpdateSession: ({ metadata, sessionId, title }) =>
       contained("UpdateSession")(sessions.update(sessionId, { title, metadata })),
     GetMessages: ({ after, limit, sessionId }) =>
