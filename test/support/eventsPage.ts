@@ -92,7 +92,7 @@ same process. All take \`from\` (first sequence wanted), \`capacity\` (length of
 | \`catchup\` (default) | the reader goes back to the journal until it has caught up; nothing is lost |
 | \`backpressure\` | the publisher waits, for five seconds at most; then the reader is cut off. Not for system topics and wildcards |
 | \`sliding\` (default of wildcards) | the oldest waiting events go |
-| \`dropping\` | the newest events go |
+| \`dropping\` | the newest events go, but for the topic's last one |
 | \`disconnect\` | the subscription ends, once what waited has been handed out |
 
 The past is always read whole and at the reader's own pace; the policy rules from then on. Skipped events show as one
