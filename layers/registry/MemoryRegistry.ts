@@ -40,6 +40,7 @@ const isSame = (one: Agent["metadata"], other: Agent["metadata"]): boolean => {
 
 /** The agent with what is updated; the same value if nothing is. */
 const updated = (agent: Agent, { capabilities, load, metadata, status, tags }: AgentUpdate): Agent => {
+  if (load !== undefined && !Number.isFinite(load)) throw new RangeError(`a load is a finite number, not ${load}`)
   const next: Agent = {
     ...agent,
     tags: tags === undefined ? agent.tags : distinct(tags, agent.tags),

@@ -1,9 +1,12 @@
 /**
  * How a session shows in the registry. Its labels are its metadata there; those named `tags` and `capabilities`, names
- * with commas between them, are its tags and capabilities. So they are journaled with the session and come back with it.
+ * with commas between them, are its tags and capabilities: the first fifty of each. So they are journaled with the session and come back with it.
  */
 import type { AgentUpdate } from "../registry/Registry.ts"
 import type { SessionState } from "./SessionState.ts"
+
+/** Each costs an index of its own, so a label does not make as many as it has room for. */
+const MAX_NAMES = 50
 
 const namesIn = (text: string | undefined): ReadonlyArray<string> =>
   text === undefined
@@ -12,6 +15,7 @@ const namesIn = (text: string | undefined): ReadonlyArray<string> =>
         .split(",")
         .map((name) => name.trim())
         .filter((name) => name !== "")
+        .slice(0, MAX_NAMES)
 
 /** The part that labels tell. */
 export const labelsOf = ({ agentType, metadata }: SessionState): AgentUpdate => {
