@@ -27,6 +27,8 @@ export interface Settings {
   readonly chaos: boolean
   /** What a session and each of its turns may use up at most. */
   readonly budget: Limits
+  /** How long a session is idle before it leaves memory. */
+  readonly hibernateAfter: Duration.Duration
   /** What is let go of once it is old: by default nothing. */
   readonly retention: Retention
   /** How often one session may call tools. */
@@ -105,6 +107,7 @@ const fromConfig = Config.all({
   }).pipe(
     Config.map((given): Limits => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)))
   ),
+  hibernateAfter: Config.Duration("ESPALIER_HIBERNATE_AFTER").pipe(Config.withDefault(Duration.minutes(5))),
   retention: Config.all({
     workers: age("ESPALIER_RETENTION_WORKERS"),
     sessions: age("ESPALIER_RETENTION_SESSIONS"),

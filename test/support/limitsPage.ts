@@ -6,7 +6,7 @@ import { maxCallsPerConnection, maxStreamsPerConnection } from "../../layers/gat
 import { defaultKeys } from "../../layers/limits/BoundedRateLimiterStore.ts"
 import { names } from "../../layers/limits/PersistenceBreakers.ts"
 import { MAX_CALLS } from "../../layers/session/PlanCall.ts"
-import { MAX_STEPS } from "../../layers/session/Turn.ts"
+import * as Budget from "../../services/session/Budget.ts"
 import { maxResult } from "../../layers/worker/RunWorker.ts"
 import { defaultCapacity, maxCapacity } from "../../services/events/Subscription.ts"
 import { defaultLimits, hardUnread, softUnread } from "../../services/gateway/ConnectionLimits.ts"
@@ -99,7 +99,7 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
     { what: "a message", byDefault: "262,144 characters", beyond: "refused", error: "InvalidInput" },
     {
       what: "model rounds of a turn",
-      byDefault: count(MAX_STEPS),
+      byDefault: count(Budget.defaults.steps),
       beyond: "the turn fails",
       failure: "too_many_steps"
     },
