@@ -7,6 +7,9 @@ import { EventBus } from "../../services/events/EventBus.ts"
 import { inPieces } from "../../services/events/weigh.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
+import { AgentMessages } from "../../services/registry/AgentMessage.ts"
+import { Breakers } from "../../services/limits/Breakers.ts"
+import { refusalOf } from "../../services/limits/toolLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
 import { Chaos } from "../../services/supervision/Chaos.ts"
@@ -14,6 +17,7 @@ import { Root } from "../../services/supervision/Places.ts"
 import { watchTree } from "../../services/supervision/watchTree.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import { type ToolDescription, Tools } from "../../services/tools/Tools.ts"
+import { defaultPool } from "../../services/worker/PoolLimits.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { report } from "./Guard.ts"
 import * as knownTopic from "./knownTopic.ts"
@@ -41,17 +45,21 @@ const describe = ({ annotations, description, name, parameters }: Tool): ToolDes
   parameters,
   weight: annotations.weight,
   idempotent: annotations.idempotent,
+  classes: annotations.classes,
   needsPermission: annotations.needsPermission,
-  deadline: Duration.toMillis(annotations.deadline)
+  deadline: Duration.toMillis(annotations.deadline),
+  ...(annotations.weight === "heavy" && { pool: annotations.pool ?? defaultPool })
 })
 
 export const make = Effect.gen(function* () {
   const sessions = yield* SessionManager
   const pool = yield* WorkerPool
   const tools = yield* Tools
+  const breakers = yield* Breakers
   const bus = yield* EventBus
   const known = yield* knownTopic.make
   const registry = yield* Registry
+  const messages = yield* AgentMessages
   const root = yield* Root
   const chaos = yield* Chaos
 
@@ -59,16 +67,24 @@ export const make = Effect.gen(function* () {
     StartSession: (options) => contained("StartSession")(sessions.start(options)),
     StopSession: ({ reason, sessionId }) => contained("StopSession")(sessions.stop(sessionId, reason)),
     GetSession: ({ sessionId }) => contained("GetSession")(sessions.get(sessionId)),
-    ListSessions: ({ before, limit }) => contained("ListSessions")(sessions.list({ before, limit: limit ?? page })),
+    ListSessions: ({ before, limit, parent }) =>
+      contained("ListSessions")(sessions.list({ before, parent, limit: limit ?? page })),
     SendMessage: (options) => contained("SendMessage")(sessions.send(options)),
     CancelTurn: ({ sessionId }) => contained("CancelTurn")(sessions.cancelTurn(sessionId)),
+    ListPermissions: ({ sessionId }) => contained("ListPermissions")(sessions.permissions(sessionId)),
+    ResolvePermission: (reply) => contained("ResolvePermission")(sessions.resolvePermission(reply)),
     UpdateSession: ({ metadata, sessionId, title }) =>
       contained("UpdateSession")(sessions.update(sessionId, { title, metadata })),
     GetMessages: ({ after, limit, sessionId }) =>
       contained("GetMessages")(sessions.messages({ sessionId, after: after ?? 0, limit: limit ?? page })),
 
     ListTools: () => contained("ListTools")(Effect.map(tools.list, (all) => all.map(describe))),
-    RunTool: (options) => contained("RunTool")(sessions.runTool(options)),
+    RunTool: (options) =>
+      contained("RunTool")(
+        sessions
+          .runTool(options)
+          .pipe(Effect.catchTag("ToolFailure", (failure) => Effect.fail(refusalOf(options.tool, failure) ?? failure)))
+      ),
 
     GetWorker: ({ workerId }) => contained("GetWorker")(pool.get(workerId)),
     ListWorkers: (query) => contained("ListWorkers")(pool.list({ ...query, limit: query.limit ?? page })),
@@ -87,11 +103,23 @@ export const make = Effect.gen(function* () {
     TopicStats: ({ limit, topic }) => contained("TopicStats")(bus.stats({ topic, limit: limit ?? page })),
 
     PoolStatus: () => contained("PoolStatus")(pool.status),
+    ResizePool: ({ pool: name, ...size }) => contained("ResizePool")(pool.resize(name, size)),
+    PausePool: ({ pool: name }) => contained("PausePool")(pool.pause(name)),
+    ResumePool: ({ pool: name }) => contained("ResumePool")(pool.resume(name)),
+    DrainPool: ({ pool: name }) => contained("DrainPool")(pool.drain(name)),
     SupervisionTree: () => contained("SupervisionTree")(root.tree),
     WatchTree: () => watchTree(contained("WatchTree")(root.tree)),
     KillChild: ({ path }) => contained("KillChild")(chaos.kill(path)),
     FindAgents: ({ limit, ...query }) => contained("FindAgents")(registry.find({ ...query, limit: limit ?? page })),
-    GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key))
+    WatchAgents: (query) =>
+      Stream.catchCauseIf(registry.watch({ ...query, limit: query.limit ?? page }), Cause.hasDies, (cause) =>
+        Stream.fromEffect(broke("WatchAgents")(cause))
+      ),
+    GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key)),
+    SendAgentMessage: ({ route, to, ...letter }) =>
+      contained("SendAgentMessage")(to === undefined ? messages.route(route ?? {}, letter) : messages.send(to, letter)),
+    BroadcastAgentMessage: ({ to, ...letter }) => contained("BroadcastAgentMessage")(messages.broadcast(to, letter)),
+    ListBreakers: () => contained("ListBreakers")(breakers.list)
   })
 })
 

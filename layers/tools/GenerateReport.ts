@@ -57,6 +57,7 @@ export const make = Effect.gen(function* () {
     result: SessionReport,
     weight: "fast",
     idempotent: true,
+    classes: ["read"],
     run: Effect.fn("generate_report")(function* ({ sessionId }) {
       const stream = Topic.ofSession(sessionId)
       const activity = SessionActivity.empty()

@@ -1,10 +1,12 @@
 /** Every event of the runtime. All of them are plain JSON: encoded and decoded form are the same. */
 import { Schema } from "effect"
 import { HealthEvent } from "../health/HealthEvent.ts"
+import { BreakerEvent } from "../limits/BreakerEvent.ts"
 import { MaintenanceEvent } from "../maintenance/MaintenanceEvent.ts"
 import { Session } from "../session/Session.ts"
 import { SessionDelta, SessionEvent } from "../session/SessionEvent.ts"
 import { SupervisionEvent } from "../supervision/SupervisionEvent.ts"
+import { PoolEvent } from "../worker/PoolEvent.ts"
 import { WorkerEvent } from "../worker/WorkerEvent.ts"
 import { Subject, Topic } from "./Topic.ts"
 
@@ -18,7 +20,9 @@ export const RuntimeEvent = Schema.Union([
   SessionDelta,
   SupervisionEvent,
   HealthEvent,
-  MaintenanceEvent
+  MaintenanceEvent,
+  PoolEvent,
+  BreakerEvent
 ])
 export type RuntimeEvent = typeof RuntimeEvent.Type
 

@@ -4,7 +4,9 @@
  * current one; its message always stays.
  */
 import type { Schema } from "effect"
+import { type AnswerPart, sizeOfParts } from "../model/ModelAnswer.ts"
 import type { Recorded } from "../events/RuntimeEvent.ts"
+import { nameOf } from "../registry/Agent.ts"
 import type { ToolOutcome } from "./SessionEvent.ts"
 import type { CallId, MessageId } from "./SessionId.ts"
 
@@ -24,6 +26,8 @@ export interface AssistantEntry {
   readonly _tag: "Assistant"
   readonly text: string
   readonly calls: ReadonlyArray<ConversationCall>
+  /** In which order text, calls and reasoning came, and what the provider attached to them. */
+  readonly parts?: ReadonlyArray<AnswerPart> | undefined
 }
 export type Entry = UserEntry | AssistantEntry
 
@@ -33,20 +37,27 @@ const MAX_ENTRIES = 200
 const MAX_CHARACTERS = 400_000
 const MAX_RESULT = 50_000
 
+const cut = (result: Schema.Json): Schema.Json => {
+  const text = JSON.stringify(result)
+  return text.length <= MAX_RESULT
+    ? result
+    : `${text.slice(0, MAX_RESULT)}… (cut: the result has ${text.length} characters)`
+}
+
 /** What the model is told of a call's outcome. Long results are cut. */
 export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; readonly result: Schema.Json } => {
   switch (outcome._tag) {
-    case "ToolCompleted": {
-      const text = JSON.stringify(outcome.result)
-      return text.length <= MAX_RESULT
-        ? { isFailure: false, result: outcome.result }
-        : {
-            isFailure: false,
-            result: `${text.slice(0, MAX_RESULT)}… (cut: the result has ${text.length} characters)`
-          }
-    }
+    case "ToolCompleted":
+      return { isFailure: false, result: cut(outcome.result) }
     case "ToolFailed":
-      return { isFailure: true, result: { error: outcome.failure.code, message: outcome.failure.message } }
+      return {
+        isFailure: true,
+        result: {
+          error: outcome.failure.code,
+          message: outcome.failure.message,
+          ...(outcome.partial === undefined ? undefined : { partial: cut(outcome.partial) })
+        }
+      }
     case "ToolCancelled":
       return { isFailure: true, result: { error: "cancelled", message: "the call was cancelled before it ended" } }
     // ToolInterrupted
@@ -61,30 +72,35 @@ export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; rea
   }
 }
 
-/** The entries that events tell of, in order. Calls that persons made are not part of the conversation. */
+/** The entries that events tell of, in order. Calls that persons made, and turns that were rolled back, are no part of it. */
 export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
   const entries: Array<Entry> = []
   const texts = new Map<MessageId, string>()
   const calls = new Map<CallId, ConversationCall>()
+  const undone = new Set(events.flatMap(({ event }) => (event._tag === "TurnRolledBack" ? [event.turnId] : [])))
   let step: Array<ConversationCall> | undefined
   for (const { event } of events) {
     switch (event._tag) {
       case "MessageReceived":
-        texts.set(event.messageId, event.text)
+        texts.set(
+          event.messageId,
+          event.from === undefined ? event.text : `[from agent ${nameOf(event.from)}] ${event.text}`
+        )
         break
       case "TurnStarted": {
         const text = texts.get(event.messageId)
         texts.delete(event.messageId)
-        if (text !== undefined) entries.push({ _tag: "User", text })
+        if (text !== undefined && !undone.has(event.turnId)) entries.push({ _tag: "User", text })
         step = undefined
         break
       }
       case "MessageSettled":
+        if (undone.has(event.turnId)) break
         step = []
-        entries.push({ _tag: "Assistant", text: event.text, calls: step })
+        entries.push({ _tag: "Assistant", text: event.text, calls: step, parts: event.answer?.parts })
         break
       case "ToolCallRequested": {
-        if (event.turnId === undefined) break
+        if (event.turnId === undefined || undone.has(event.turnId)) break
         const call: ConversationCall = {
           callId: event.callId,
           tool: event.tool,
@@ -94,7 +110,7 @@ export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
         calls.set(call.callId, call)
         if (step === undefined) {
           step = []
-          entries.push({ _tag: "Assistant", text: "", calls: step })
+          entries.push({ _tag: "Assistant", text: "", calls: step, parts: event.answer?.parts })
         }
         step.push(call)
         break
@@ -121,7 +137,7 @@ const sizeOf = (entry: Entry): number =>
           size +
           JSON.stringify(args).length +
           (outcome === undefined ? 0 : JSON.stringify(toldOf(outcome).result).length),
-        entry.text.length
+        entry.text.length + (entry.parts === undefined ? 0 : sizeOfParts(entry.parts))
       )
 
 /** The newest entries that fit, beginning with a user's message. */

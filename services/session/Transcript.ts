@@ -35,10 +35,25 @@ export class Transcript {
       this.#unsettled.delete(event.callId)
       return
     }
+    if (event._tag === "ToolCallQueued") {
+      const index = this.#unsettled.get(event.callId)
+      const message = index === undefined ? undefined : this.#messages[index]
+      if (index !== undefined && message?._tag === "ToolMessage") {
+        this.#messages[index] = { ...message, workerId: event.workerId }
+      }
+      return
+    }
     if (this.isFull) return
     switch (event._tag) {
       case "MessageReceived":
-        this.#messages.push({ _tag: "UserMessage", id: event.messageId, sequence, at, text: event.text })
+        this.#messages.push({
+          _tag: "UserMessage",
+          id: event.messageId,
+          sequence,
+          at,
+          text: event.text,
+          ...(event.from === undefined ? undefined : { from: event.from })
+        })
         break
       case "MessageSettled": {
         const { messageId, partial, text, turnId } = event
@@ -46,7 +61,7 @@ export class Transcript {
         break
       }
       case "ToolCallRequested": {
-        const { _tag, ...call } = event
+        const { _tag, answer: _, ...call } = event
         this.#unsettled.set(event.callId, this.#messages.length)
         this.#messages.push({ _tag: "ToolMessage", ...call, sequence, at })
         break

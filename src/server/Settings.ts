@@ -2,8 +2,13 @@
 import { Config, ConfigProvider, Duration, Effect, Schema } from "effect"
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
+import { defaultLimits } from "../../services/gateway/ConnectionLimits.ts"
+import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
+import type { Pools } from "../../services/worker/PoolLimits.ts"
+import type { Limits } from "../../services/session/Budget.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
+import * as poolsSetting from "./poolsSetting.ts"
 
 export interface Settings {
   /** Where everything is kept. */
@@ -16,10 +21,28 @@ export interface Settings {
   readonly queue: number
   /** How long a task may wait. */
   readonly patience: Duration.Duration
+  /** More about the pools, by name. */
+  readonly pools: Pools
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
+  /** What a session and each of its turns may use up at most. */
+  readonly budget: Limits
   /** What is let go of once it is old: by default nothing. */
   readonly retention: Retention
+  /** How often one session may call tools. */
+  readonly toolRate: Rate | undefined
+  readonly limits: {
+    /** Calls that a connection may make in a second, on average. */
+    readonly callsPerSecond: number
+  }
+  readonly breakers: {
+    /** Failures in a row after which a dependency is left alone. */
+    readonly failures: number
+    /** For so long the first time … */
+    readonly openFor: Duration.Duration
+    /** … and for so long at most. */
+    readonly openAtMost: Duration.Duration
+  }
 }
 
 const int = (minimum: number, maximum: number) =>
@@ -38,19 +61,70 @@ const age = (name: string) =>
     name
   ).pipe(Config.withDefault(undefined))
 
+/** How long a breaker is open. */
+const openTime = (name: string, byDefault: Duration.Duration) =>
+  Config.schema(
+    Schema.DurationFromString.check(
+      Schema.makeFilter((time) => {
+        const milliseconds = Duration.toMillis(time)
+        return (milliseconds >= 10 && milliseconds <= 86_400_000) || "a time from 10 millis to 1 day"
+      })
+    ),
+    name
+  ).pipe(Config.withDefault(byDefault))
+const amount = (name: string) =>
+  Config.schema(
+    Schema.Finite.check(Schema.isGreaterThan(0, { message: "an amount of money above 0, as 0.50" })),
+    name
+  ).pipe(Config.withDefault(undefined))
+
+/** Milliseconds of a duration: `10 minutes`. */
+const time = (name: string) => Config.Duration(name).pipe(Config.map(Duration.toMillis), Config.withDefault(undefined))
+
 const fromConfig = Config.all({
   dataDirectory: Config.schema(Schema.NonEmptyString, "ESPALIER_DATA").pipe(Config.withDefault(undefined)),
   port: Config.schema(int(0, 65_535), "ESPALIER_PORT").pipe(Config.withDefault(4747)),
   permits: Config.schema(int(1, 256), "ESPALIER_PERMITS").pipe(Config.withDefault(3)),
   queue: Config.schema(int(0, 100_000), "ESPALIER_QUEUE").pipe(Config.withDefault(50)),
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
+  pools: Config.String(poolsSetting.variable).pipe(Config.withDefault("{}")),
   chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
+  budget: Config.all({
+    steps: Config.schema(int(0, 10_000), "ESPALIER_STEPS").pipe(Config.withDefault(undefined)),
+    depth: Config.schema(int(0, 10), "ESPALIER_DEPTH").pipe(Config.withDefault(undefined)),
+    turnTokens: Config.schema(int(1, Number.MAX_SAFE_INTEGER), "ESPALIER_TURN_TOKENS").pipe(
+      Config.withDefault(undefined)
+    ),
+    sessionTokens: Config.schema(int(1, Number.MAX_SAFE_INTEGER), "ESPALIER_SESSION_TOKENS").pipe(
+      Config.withDefault(undefined)
+    ),
+    turnCost: amount("ESPALIER_TURN_COST"),
+    sessionCost: amount("ESPALIER_SESSION_COST"),
+    turnTime: time("ESPALIER_TURN_TIME"),
+    sessionTime: time("ESPALIER_SESSION_TIME")
+  }).pipe(
+    Config.map((given): Limits => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)))
+  ),
   retention: Config.all({
     workers: age("ESPALIER_RETENTION_WORKERS"),
     sessions: age("ESPALIER_RETENTION_SESSIONS"),
     sessionEvents: Config.schema(int(1, 1_000_000_000), "ESPALIER_RETENTION_SESSION_EVENTS").pipe(
       Config.withDefault(undefined)
     )
+  }),
+  toolRate: Config.schema(int(1, 1_000_000), "ESPALIER_TOOL_CALLS_PER_MINUTE").pipe(
+    Config.map((limit): Rate => ({ limit, per: "1 minute" })),
+    Config.withDefault(undefined)
+  ),
+  limits: Config.all({
+    callsPerSecond: Config.schema(int(1, 1_000_000), "ESPALIER_CALLS_PER_SECOND").pipe(
+      Config.withDefault(defaultLimits.callsPerSecond)
+    )
+  }),
+  breakers: Config.all({
+    failures: Config.schema(int(1, 1_000), "ESPALIER_BREAKER_FAILURES").pipe(Config.withDefault(5)),
+    openFor: openTime("ESPALIER_BREAKER_OPEN", Duration.seconds(1)),
+    openAtMost: openTime("ESPALIER_BREAKER_OPEN_MAX", Duration.minutes(1))
   })
 })
 
@@ -72,8 +146,12 @@ export const resolveSettings = Effect.fnUntraced(function* (given: {
     ...(given.dataDirectory === undefined ? {} : { ESPALIER_DATA: given.dataDirectory }),
     ...(given.port === undefined ? {} : { ESPALIER_PORT: String(given.port) })
   })
-  const { dataDirectory, ...rest } = yield* fromConfig
+  const { dataDirectory, pools, ...rest } = yield* fromConfig
     .parse(ConfigProvider.orElse(byHand, yield* ConfigProvider.ConfigProvider))
     .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
-  return { ...rest, dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory)) } satisfies Settings
+  return {
+    ...rest,
+    pools: yield* poolsSetting.parse(pools),
+    dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory))
+  } satisfies Settings
 })

@@ -263,6 +263,44 @@ export const supervisorCases = (layer: Layer.Layer<Supervisor>) => {
       assert.strictEqual(yield* states(ref), "a running, b running")
     })
 
+    test("a call whose caller was interrupted before its turn came does nothing", function* () {
+      const probe = makeProbe()
+      const gate = Deferred.makeUnsafe<void>()
+      const ref = yield* start([probe.child("a")])
+      const busy = yield* Effect.forkChild(
+        ref.startChild({ id: "gate", start: Effect.as(Deferred.await(gate), Effect.never) }),
+        { startImmediately: true }
+      )
+      const waiting = yield* Effect.forEach([ref.startChild(probe.child("b")), ref.terminateChild("a")], (call) =>
+        Effect.forkChild(call, { startImmediately: true })
+      )
+      yield* Fiber.interruptAll(waiting)
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(busy)
+      yield* settle
+      assert.strictEqual(probe.news(), "+a")
+      assert.strictEqual(yield* states(ref), "a running, gate running")
+    })
+
+    test("one_for_all: the child that crashed counts as stopped when one before it does not start", function* () {
+      const probe = makeProbe()
+      const refusal = Deferred.makeUnsafe<never, string>()
+      let starts = 0
+      const first: ChildSpec = {
+        id: "a",
+        start: Effect.suspend((): ChildSpec["start"] =>
+          ++starts === 2 ? Deferred.await(refusal) : probe.child("a").start
+        )
+      }
+      const ref = yield* start([first, probe.child("b")], { strategy: "one_for_all" })
+      yield* probe.crash("b")
+      const asked = yield* Effect.forkChild(ref.deleteChild("b"), { startImmediately: true })
+      yield* Deferred.fail(refusal, "not yet")
+      yield* Fiber.join(asked)
+      yield* settle
+      assert.strictEqual(yield* states(ref), "a running")
+    })
+
     for (const strategy of ["one_for_all", "rest_for_one"] as const) {
       test(`${strategy}: a child that will not start again takes everybody down`, function* () {
         const probe = makeProbe()
@@ -462,30 +500,34 @@ export const supervisorCases = (layer: Layer.Layer<Supervisor>) => {
       assert.strictEqual(alive, 0)
     })
 
-    test("1,000 tries of a start that fails do not hold up the event loop", function* () {
+    test("others run between 1,000 tries of a start that fails", function* () {
       let starts = 0
+      let turns = 0
+      let turnsWhenFailing = 0
       const boom = yield* Deferred.make<void>()
-      const ref = yield* start(
-        [
-          {
-            id: "a",
-            start: Effect.suspend(() =>
-              ++starts === 1 || starts > 1_000
-                ? Effect.succeed(starts === 1 ? Effect.andThen(Deferred.await(boom), Effect.die("boom")) : Effect.never)
-                : Effect.fail("cannot")
-            )
-          }
-        ],
-        { intensity: 2_000 }
+      const stubborn = Effect.suspend((): ChildSpec["start"] => {
+        starts++
+        if (starts === 1) return Effect.succeed(Effect.andThen(Deferred.await(boom), Effect.die("boom")))
+        if (starts === 2) turnsWhenFailing = turns
+        if (starts <= 1_000) return Effect.fail("cannot")
+        turnsWhenFailing = turns - turnsWhenFailing
+        return Effect.succeed(Effect.never)
+      })
+      const ref = yield* start([{ id: "a", start: stubborn }], { intensity: 2_000 })
+      const others = yield* Effect.forkChild(
+        Effect.forever(
+          Effect.andThen(
+            Effect.sync(() => turns++),
+            Effect.yieldNow
+          )
+        ),
+        { startImmediately: true }
       )
       yield* Deferred.succeed(boom, undefined)
-      let turns = 0
-      while (starts <= 1_000 && turns < 10_000) {
-        turns++
-        yield* Effect.yieldNow
-      }
-      assert.isAbove(turns, 1)
-      yield* settle
+      for (let turn = 0; turn < 10; turn++) yield* settle
+      yield* Fiber.interrupt(others)
+      assert.strictEqual(starts, 1_001)
+      assert.isAtLeast(turnsWhenFailing, 3)
       assert.strictEqual(yield* states(ref), "a running")
     })
   })

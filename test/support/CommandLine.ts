@@ -97,8 +97,10 @@ export const rssOf = ({ process: { pid } }: Running): number =>
   Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024
 
 /** A command that runs until the scope closes. */
-export const start = ({ url }: Pick<Server, "url">, ...args: ReadonlyArray<string>) =>
-  scoped("cli/espalier.ts", args, { ESPALIER_URL: url })
+export const start = (
+  { env = {}, url }: Pick<Server, "url"> & { readonly env?: Readonly<Record<string, string>> },
+  ...args: ReadonlyArray<string>
+) => scoped("cli/espalier.ts", args, { ESPALIER_URL: url, ...env })
 
 /** A command, run to its end. */
 export const espalier = (server: Pick<Server, "url">, ...args: ReadonlyArray<string>) =>
