@@ -111,7 +111,18 @@ export const make = Effect.fnUntraced(function* (
     if (calls.size === 0) connections.delete(clientId)
     gate.leave(call)
   }
+  const principals = new Map<number, string>()
+  const withPrincipal = (clientId: number, use: (principal: string) => Effect.Effect<void>): Effect.Effect<void> => {
+    const known = principals.get(clientId)
+    if (known !== undefined) return use(known)
+    return Effect.withFiber(({ context }) => {
+      const principal = principalIn(context)
+      principals.set(clientId, principal)
+      return use(principal)
+    })
+  }
   const forget = (clientId: number) => {
+    principals.delete(clientId)
     const calls = connections.get(clientId)
     connections.delete(clientId)
     streams.delete(clientId)
@@ -178,7 +189,7 @@ export const make = Effect.fnUntraced(function* (
   const receive = (accept: Accept) => (clientId: number, frame: ClientFrame) => {
     switch (frame._tag) {
       case "Request":
-        return Effect.withFiber(({ context }) => request(clientId, frame, accept, principalIn(context)))
+        return withPrincipal(clientId, (principal) => request(clientId, frame, accept, principal))
       case "Malformed":
         return frame.id === undefined
           ? malformed(clientId, frame.reason)
