@@ -95,13 +95,13 @@ const runtime = (sabotage: Sabotage, directory: string) =>
               get agent() {
                 return handle.agent
               },
-              lost: handle.lost,
-              leave: handle.leave,
               update: (update) =>
                 Effect.andThen(
                   registration.key.role === "main" ? sabotage.pass("registry") : Effect.void,
                   handle.update(update)
-                )
+                ),
+              lost: handle.lost,
+              leave: handle.leave
             }))
         })
       )
