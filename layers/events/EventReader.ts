@@ -125,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
   /** What is in the backlog that the subscriber does not have yet. */
   const takeLive = (): Array<Delivery> => {
     intake.taking()
-    const { after, before, events, firstDropped, isBehind } = backlog.take(page)
+    const { after, before, end, events, firstDropped, isBehind } = backlog.take(page)
     const deliveries: Array<Delivery> = []
     if (isBehind) {
       cursor ??= firstDropped === undefined ? undefined : firstDropped - 1
@@ -155,6 +155,11 @@ export const make = Effect.fnUntraced(function* (
       cursor = event.sequence
     }
     if (after !== undefined && after.to > (cursor ?? 0)) deliveries.push(skipTo(after.to, after.from))
+    if (end?._tag === "Event" && end.sequence > (cursor ?? 0)) {
+      deliveries.push(end)
+      delivered++
+      cursor = end.sequence
+    }
     return deliveries
   }
 

@@ -38,6 +38,7 @@ import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../servic
 import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
+import type { Limits } from "../../services/session/Budget.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
 import type { Supervisor } from "../../services/supervision/Supervisor.ts"
@@ -76,6 +77,8 @@ export interface Options extends Parts {
   readonly breakers?: PersistenceBreakers.Options | undefined
   /** Sessions in memory at the same time (default 100,000). */
   readonly sessions?: number | undefined
+  /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
+  readonly budget?: Limits | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
   readonly chaos?: boolean | undefined
   /** What is let go of once it is old (default nothing). */
@@ -115,7 +118,7 @@ const rooms = (options: Options, scratch: string) => {
   )
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
-    Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
+    Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions, budget: options.budget })),
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provide(options.model ?? OfflineModel.layer),

@@ -6,6 +6,7 @@ import { defaultLimits } from "../../services/gateway/ConnectionLimits.ts"
 import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Pools } from "../../services/worker/PoolLimits.ts"
+import type { Limits } from "../../services/session/Budget.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
 import * as poolsSetting from "./poolsSetting.ts"
 
@@ -24,6 +25,8 @@ export interface Settings {
   readonly pools: Pools
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
+  /** What a session and each of its turns may use up at most. */
+  readonly budget: Limits
   /** What is let go of once it is old: by default nothing. */
   readonly retention: Retention
   /** How often one session may call tools. */
@@ -69,6 +72,14 @@ const openTime = (name: string, byDefault: Duration.Duration) =>
     ),
     name
   ).pipe(Config.withDefault(byDefault))
+const amount = (name: string) =>
+  Config.schema(
+    Schema.Finite.check(Schema.isGreaterThan(0, { message: "an amount of money above 0, as 0.50" })),
+    name
+  ).pipe(Config.withDefault(undefined))
+
+/** Milliseconds of a duration: `10 minutes`. */
+const time = (name: string) => Config.Duration(name).pipe(Config.map(Duration.toMillis), Config.withDefault(undefined))
 
 const fromConfig = Config.all({
   dataDirectory: Config.schema(Schema.NonEmptyString, "ESPALIER_DATA").pipe(Config.withDefault(undefined)),
@@ -78,6 +89,22 @@ const fromConfig = Config.all({
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
   pools: Config.String(poolsSetting.variable).pipe(Config.withDefault("{}")),
   chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
+  budget: Config.all({
+    steps: Config.schema(int(0, 10_000), "ESPALIER_STEPS").pipe(Config.withDefault(undefined)),
+    depth: Config.schema(int(0, 10), "ESPALIER_DEPTH").pipe(Config.withDefault(undefined)),
+    turnTokens: Config.schema(int(1, Number.MAX_SAFE_INTEGER), "ESPALIER_TURN_TOKENS").pipe(
+      Config.withDefault(undefined)
+    ),
+    sessionTokens: Config.schema(int(1, Number.MAX_SAFE_INTEGER), "ESPALIER_SESSION_TOKENS").pipe(
+      Config.withDefault(undefined)
+    ),
+    turnCost: amount("ESPALIER_TURN_COST"),
+    sessionCost: amount("ESPALIER_SESSION_COST"),
+    turnTime: time("ESPALIER_TURN_TIME"),
+    sessionTime: time("ESPALIER_SESSION_TIME")
+  }).pipe(
+    Config.map((given): Limits => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)))
+  ),
   retention: Config.all({
     workers: age("ESPALIER_RETENTION_WORKERS"),
     sessions: age("ESPALIER_RETENTION_SESSIONS"),

@@ -54,7 +54,9 @@ const Sessions = Layer.effect(
             createdAt: 0,
             updatedAt: 0,
             queued: 0,
+            permissions: [],
             workers: [],
+            subSessions: [],
             sequence: 1
           }
           const recorded = yield* journal.append([
