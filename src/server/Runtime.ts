@@ -22,6 +22,7 @@ import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
+import * as AgentsFile from "../../layers/session/AgentsFile.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -38,6 +39,8 @@ import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../servic
 import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
+import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
+import * as Compaction from "../../services/session/Compaction.ts"
 import type { Limits } from "../../services/session/Budget.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
@@ -79,6 +82,12 @@ export interface Options extends Parts {
   readonly sessions?: number | undefined
   /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
   readonly budget?: Limits | undefined
+  /** Tokens of a conversation that a model is shown (default 100,000). */
+  readonly contextTokens?: number | undefined
+  /** How a conversation is made to fit, in place of the runtime's own way. */
+  readonly compaction?: Compaction.Strategy | undefined
+  /** Kinds of agents, with what they are told and may do. */
+  readonly agentTypes?: ReadonlyArray<AgentType> | undefined
   /** How long a session is idle before it leaves memory (default 5 minutes). */
   readonly hibernateAfter?: Duration.Input | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
@@ -127,6 +136,14 @@ const rooms = (options: Options, scratch: string) => {
         hibernateAfter: options.hibernateAfter
       })
     ),
+    Layer.provide([
+      AgentsFile.layer,
+      Layer.succeed(
+        Compaction.Compaction,
+        options.compaction ?? Compaction.within(options.contextTokens ?? Compaction.TOKENS)
+      ),
+      Layer.succeed(AgentTypes, new Map((options.agentTypes ?? []).map((type) => [type.name, type])))
+    ]),
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provide(options.model ?? OfflineModel.layer),

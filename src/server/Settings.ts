@@ -6,6 +6,7 @@ import { defaultLimits } from "../../services/gateway/ConnectionLimits.ts"
 import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Pools } from "../../services/worker/PoolLimits.ts"
+import * as Compaction from "../../services/session/Compaction.ts"
 import type { Limits } from "../../services/session/Budget.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
 import * as poolsSetting from "./poolsSetting.ts"
@@ -29,6 +30,8 @@ export interface Settings {
   readonly budget: Limits
   /** How long a session is idle before it leaves memory. */
   readonly hibernateAfter: Duration.Duration
+  /** Tokens of a conversation that a model is shown. */
+  readonly contextTokens: number
   /** What is let go of once it is old: by default nothing. */
   readonly retention: Retention
   /** How often one session may call tools. */
@@ -106,6 +109,9 @@ const fromConfig = Config.all({
     sessionTime: time("ESPALIER_SESSION_TIME")
   }).pipe(
     Config.map((given): Limits => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)))
+  ),
+  contextTokens: Config.schema(int(1_000, 10_000_000), "ESPALIER_CONTEXT_TOKENS").pipe(
+    Config.withDefault(Compaction.TOKENS)
   ),
   hibernateAfter: Config.Duration("ESPALIER_HIBERNATE_AFTER").pipe(Config.withDefault(Duration.minutes(5))),
   retention: Config.all({
