@@ -70,6 +70,13 @@ export class Backlog {
     return (this.#before?.count ?? 0) + (this.#after?.count ?? 0)
   }
 
+  /** Those of them that come after a sequence: the others its reader has found on record. */
+  untoldAfter(sequence: number): number {
+    const after = (lost: Lost | undefined) =>
+      lost === undefined || lost.to <= sequence ? 0 : lost.from > sequence ? lost.count : lost.to - sequence
+    return after(this.#before) + after(this.#after)
+  }
+
   /** Everything was dropped: its reader has to go back to the log. */
   get isBehind(): boolean {
     return this.#isBehind

@@ -185,7 +185,7 @@ export const make = Effect.fnUntraced(function* (
     const newest = Math.max(from === undefined ? 0 : latest, published() ?? 0, backlog.lastSeen, cursor ?? 0)
     const start = base ?? (backlog.firstSeen === undefined ? newest : backlog.firstSeen - 1)
     // What the policy dropped and the reader has since found on record is not lost.
-    const gone = lost + backlog.untold
+    const gone = lost + backlog.untoldAfter(cursor ?? 0)
     return {
       state: isReplaying || backlog.isBehind ? "replaying" : "live",
       published: newest - start,

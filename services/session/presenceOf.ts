@@ -34,6 +34,7 @@ export const labelsOf = ({ agentType, id, metadata, parent }: SessionState): Age
 
 const agentStatus = {
   idle: "idle",
+  hibernated: "hibernated",
   thinking: "busy",
   awaiting_permission: "awaiting_permission",
   ended: "draining"

@@ -286,6 +286,23 @@ export const eventBusPolicies = <E>(bus: Layer.Layer<EventBus | Journal, E>) => 
     })
   )
 
+  for (const policy of ["sliding", "dropping"] as const) {
+    test(
+      `${policy}: what the queue dropped and the reader then found on record is delivered, and not lost besides`,
+      Effect.gen(function* () {
+        const bus = yield* EventBus
+        const first = yield* record(1)
+        const pull = yield* Effect.flatMap(bus.open({ topic: a, from: 1, policy, capacity: 1 }), Stream.toPull)
+        yield* bus.publish(first)
+        yield* write(2)
+        yield* settle
+        assert.deepInclude(yield* onlyOne, { published: 3, delivered: 0, lost: 2, pending: 1 })
+        assert.deepStrictEqual(show([...(yield* pull), ...(yield* pull)]), range(1, 3))
+        assert.deepInclude(yield* onlyOne, { published: 3, delivered: 3, lost: 0, pending: 0 })
+      })
+    )
+  }
+
   for (const policy of Policy.literals) {
     for (const ahead of [0, 1, 2, 3, 7]) {
       test(
