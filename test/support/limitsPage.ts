@@ -6,11 +6,14 @@ import { maxCallsPerConnection, maxStreamsPerConnection } from "../../layers/gat
 import { defaultKeys } from "../../layers/limits/BoundedRateLimiterStore.ts"
 import { names } from "../../layers/limits/PersistenceBreakers.ts"
 import { MAX_CALLS } from "../../layers/session/PlanCall.ts"
-import * as Budget from "../../services/session/Budget.ts"
+import { STICKY_KEYS } from "../../layers/registry/RegistryRouter.ts"
 import { maxResult } from "../../layers/worker/RunWorker.ts"
 import { defaultCapacity, maxCapacity } from "../../services/events/Subscription.ts"
 import { defaultLimits, hardUnread, softUnread } from "../../services/gateway/ConnectionLimits.ts"
+import { AUDIENCE, MAX_AUDIENCE } from "../../services/registry/AgentMessage.ts"
+import { defaults as budget } from "../../services/session/Budget.ts"
 import { MAILBOX_CAPACITY } from "../../services/session/decide.ts"
+import { MAX_NAMES } from "../../services/session/presenceOf.ts"
 import type { Settings } from "../../src/server/Settings.ts"
 
 export interface Limit {
@@ -99,7 +102,7 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
     { what: "a message", byDefault: "262,144 characters", beyond: "refused", error: "InvalidInput" },
     {
       what: "model rounds of a turn",
-      byDefault: count(Budget.defaults.steps),
+      byDefault: count(budget.steps),
       beyond: "the turn fails",
       failure: "too_many_steps"
     },
@@ -214,6 +217,15 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
       beyond: "they wait, or are refused",
       error: "QuotaExceeded"
     }
+  ],
+  Agents: [
+    {
+      what: "agents that a broadcast reaches",
+      byDefault: `${count(AUDIENCE)}, and ${count(MAX_AUDIENCE)} when asked for`,
+      beyond: "the oldest are reached"
+    },
+    { what: "tags of a session, and its capabilities", byDefault: count(MAX_NAMES), beyond: "the first are taken" },
+    { what: "keys whose agent a sticky route remembers", byDefault: count(STICKY_KEYS), beyond: "hashed anew" }
   ],
   Events: [
     { what: "a subscriber's queue", byDefault: count(defaultCapacity), beyond: "what its policy says" },
