@@ -27,7 +27,7 @@ import type { Counts } from "./Subscribers.ts"
 /** What is on record of a topic. */
 export interface EventLog {
   readonly latest: Effect.Effect<number, StorageError>
-  /** Events above `after`, or from the oldest that is left. */
+  /** The next events above `after`, or from the oldest that is left: none only when there are none. */
   readonly read: (after: number, limit: number) => Effect.Effect<ReadonlyArray<Recorded>, StorageError>
   /** What stands for the events that are gone, if there is such a thing. */
   readonly snapshot: Effect.Effect<Session | undefined, StorageError>
@@ -40,8 +40,10 @@ export interface Reader {
   readonly counts: () => Counts
 }
 
-/** Events handed out at a time: few enough to stay small when each carries a tool's result. */
+/** Events handed out at a time. */
 export const page = 256
+/** Characters of them that are read from the record at a time, give or take one event: what a stalled reader holds. */
+export const pageSize = 256 * 1024
 
 export interface Options {
   readonly topic: Topic
@@ -108,7 +110,8 @@ export const make = Effect.fnUntraced(function* (
     base ??= start
     const found = first ?? (yield* log.read(start, page))
     first = undefined
-    isReplaying = found.length === page
+    const last = found.at(-1)?.sequence
+    isReplaying = found.length === page || (last !== undefined && last < (yield* log.latest))
     const deliveries: Array<Delivery> = []
     for (const recorded of found) {
       if (recorded.sequence > cursor + 1) deliveries.push(skipTo(recorded.sequence - 1, recorded.sequence))
@@ -122,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
   /** What is in the backlog that the subscriber does not have yet. */
   const takeLive = (): Array<Delivery> => {
     intake.taking()
-    const { after, before, events, firstDropped, isBehind } = backlog.take(page)
+    const { after, before, end, events, firstDropped, isBehind } = backlog.take(page)
     const deliveries: Array<Delivery> = []
     if (isBehind) {
       cursor ??= firstDropped === undefined ? undefined : firstDropped - 1
@@ -152,6 +155,11 @@ export const make = Effect.fnUntraced(function* (
       cursor = event.sequence
     }
     if (after !== undefined && after.to > (cursor ?? 0)) deliveries.push(skipTo(after.to, after.from))
+    if (end?._tag === "Event" && end.sequence > (cursor ?? 0)) {
+      deliveries.push(end)
+      delivered++
+      cursor = end.sequence
+    }
     return deliveries
   }
 
@@ -177,7 +185,7 @@ export const make = Effect.fnUntraced(function* (
     const newest = Math.max(from === undefined ? 0 : latest, published() ?? 0, backlog.lastSeen, cursor ?? 0)
     const start = base ?? (backlog.firstSeen === undefined ? newest : backlog.firstSeen - 1)
     // What the policy dropped and the reader has since found on record is not lost.
-    const gone = lost + backlog.untold
+    const gone = lost + backlog.untoldAfter(cursor ?? 0)
     return {
       state: isReplaying || backlog.isBehind ? "replaying" : "live",
       published: newest - start,

@@ -4,8 +4,12 @@
  */
 import { Cause, Duration, Effect, Stream } from "effect"
 import { EventBus } from "../../services/events/EventBus.ts"
+import { inPieces } from "../../services/events/weigh.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
+import { AgentMessages } from "../../services/registry/AgentMessage.ts"
+import { Breakers } from "../../services/limits/Breakers.ts"
+import { refusalOf } from "../../services/limits/toolLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
 import { Chaos } from "../../services/supervision/Chaos.ts"
@@ -13,6 +17,7 @@ import { Root } from "../../services/supervision/Places.ts"
 import { watchTree } from "../../services/supervision/watchTree.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import { type ToolDescription, Tools } from "../../services/tools/Tools.ts"
+import { defaultPool } from "../../services/worker/PoolLimits.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { report } from "./Guard.ts"
 import * as knownTopic from "./knownTopic.ts"
@@ -31,6 +36,9 @@ const contained =
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | InternalError, R> =>
     Effect.catchCauseIf(effect, Cause.hasDies, broke(subject))
 
+/** Characters of events in one message of a subscription, where one event is not longer by itself. */
+const piece = 256 * 1024
+
 const describe = ({ annotations, description, name, parameters }: Tool): ToolDescription => ({
   name,
   description,
@@ -39,16 +47,19 @@ const describe = ({ annotations, description, name, parameters }: Tool): ToolDes
   idempotent: annotations.idempotent,
   classes: annotations.classes,
   needsPermission: annotations.needsPermission,
-  deadline: Duration.toMillis(annotations.deadline)
+  deadline: Duration.toMillis(annotations.deadline),
+  ...(annotations.weight === "heavy" && { pool: annotations.pool ?? defaultPool })
 })
 
 export const make = Effect.gen(function* () {
   const sessions = yield* SessionManager
   const pool = yield* WorkerPool
   const tools = yield* Tools
+  const breakers = yield* Breakers
   const bus = yield* EventBus
   const known = yield* knownTopic.make
   const registry = yield* Registry
+  const messages = yield* AgentMessages
   const root = yield* Root
   const chaos = yield* Chaos
 
@@ -68,7 +79,12 @@ export const make = Effect.gen(function* () {
       contained("GetMessages")(sessions.messages({ sessionId, after: after ?? 0, limit: limit ?? page })),
 
     ListTools: () => contained("ListTools")(Effect.map(tools.list, (all) => all.map(describe))),
-    RunTool: (options) => contained("RunTool")(sessions.runTool(options)),
+    RunTool: (options) =>
+      contained("RunTool")(
+        sessions
+          .runTool(options)
+          .pipe(Effect.catchTag("ToolFailure", (failure) => Effect.fail(refusalOf(options.tool, failure) ?? failure)))
+      ),
 
     GetWorker: ({ workerId }) => contained("GetWorker")(pool.get(workerId)),
     ListWorkers: (query) => contained("ListWorkers")(pool.list({ ...query, limit: query.limit ?? page })),
@@ -77,16 +93,33 @@ export const make = Effect.gen(function* () {
     Subscribe: (subscription, { client }) =>
       Stream.unwrap(
         Effect.as(known(subscription.topic), bus.subscribe({ ...subscription, connection: `rpc ${client.id}` }))
-      ).pipe(Stream.catchCauseIf(Cause.hasDies, (cause) => Stream.fromEffect(broke("Subscribe")(cause)))),
+      ).pipe(
+        Stream.chunks,
+        Stream.flatMap((chunk) => Stream.rechunk(Stream.fromIterable(inPieces(chunk, piece)), 1)),
+        Stream.flattenArray,
+        Stream.catchCauseIf(Cause.hasDies, (cause) => Stream.fromEffect(broke("Subscribe")(cause)))
+      ),
 
     TopicStats: ({ limit, topic }) => contained("TopicStats")(bus.stats({ topic, limit: limit ?? page })),
 
     PoolStatus: () => contained("PoolStatus")(pool.status),
+    ResizePool: ({ pool: name, ...size }) => contained("ResizePool")(pool.resize(name, size)),
+    PausePool: ({ pool: name }) => contained("PausePool")(pool.pause(name)),
+    ResumePool: ({ pool: name }) => contained("ResumePool")(pool.resume(name)),
+    DrainPool: ({ pool: name }) => contained("DrainPool")(pool.drain(name)),
     SupervisionTree: () => contained("SupervisionTree")(root.tree),
     WatchTree: () => watchTree(contained("WatchTree")(root.tree)),
     KillChild: ({ path }) => contained("KillChild")(chaos.kill(path)),
     FindAgents: ({ limit, ...query }) => contained("FindAgents")(registry.find({ ...query, limit: limit ?? page })),
-    GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key))
+    WatchAgents: (query) =>
+      Stream.catchCauseIf(registry.watch({ ...query, limit: query.limit ?? page }), Cause.hasDies, (cause) =>
+        Stream.fromEffect(broke("WatchAgents")(cause))
+      ),
+    GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key)),
+    SendAgentMessage: ({ route, to, ...letter }) =>
+      contained("SendAgentMessage")(to === undefined ? messages.route(route ?? {}, letter) : messages.send(to, letter)),
+    BroadcastAgentMessage: ({ to, ...letter }) => contained("BroadcastAgentMessage")(messages.broadcast(to, letter)),
+    ListBreakers: () => contained("ListBreakers")(breakers.list)
   })
 })
 

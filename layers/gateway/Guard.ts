@@ -5,7 +5,8 @@
  * schema is answered with `InvalidInput` that names each place; whatever broke inside becomes `InternalError` with an
  * id under which the log has the cause. One call's bad luck ends that call and nothing else.
  */
-import { Effect, Exit, Option, Predicate, Schema } from "effect"
+import { Context, Effect, Exit, Option, Predicate, Schema } from "effect"
+import { HttpServerRequest } from "effect/http"
 import { type Rpc, RpcSchema, type RpcGroup, type RpcServer } from "effect/rpc"
 import type { FromClientEncoded, FromServerEncoded, RequestEncoded, ResponseExitEncoded } from "effect/rpc/RpcMessage"
 import * as Identifier from "../../services/Identifier.ts"
@@ -13,20 +14,32 @@ import { InvalidInput } from "../../services/InvalidInput.ts"
 import { InternalError } from "../../services/gateway/InternalError.ts"
 import { Overloaded } from "../../services/gateway/Overloaded.ts"
 import { ShuttingDown } from "../../services/gateway/ShuttingDown.ts"
+import { type RateLimit, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { ClientFrame } from "./Frames.ts"
-import { Gate, maxCalls } from "./Gate.ts"
+import { type CountedCall, Gate, maxCalls, maxCallsPerPrincipal } from "./Gate.ts"
 
 /** Calls that one connection may have under way. */
 export const maxCallsPerConnection = 256
+/** How many of them may be subscriptions: a connection full of them could ask for nothing else. */
+export const maxStreamsPerConnection = 128
 
 type Refusal = InvalidInput | Overloaded | ShuttingDown | InternalError
 
-interface Call {
+interface Call extends CountedCall {
   readonly rpc: Rpc.AnyWithProps
-  readonly awaited: boolean
   /** Kept until the payload has been decoded, to tell what is wrong with it. */
   payload: unknown
 }
+
+/** Both transports deliver a call within the request that it came with, or that opened its connection. */
+const principalIn = (context: Context.Context<never>): string =>
+  Option.getOrElse(
+    Option.flatMap(
+      Context.getOption(context, HttpServerRequest.HttpServerRequest),
+      ({ remoteAddress }) => remoteAddress
+    ),
+    () => ""
+  )
 
 const hasDied = (exit: ResponseExitEncoded["exit"]) =>
   exit._tag === "Failure" && exit.cause.some((reason) => reason._tag === "Die")
@@ -39,10 +52,13 @@ export interface Guarded {
 
 export const make = Effect.fnUntraced(function* (
   group: RpcGroup.Any & { readonly requests: ReadonlyMap<string, Rpc.Any> },
-  transport: RpcServer.Protocol["Service"]
+  transport: RpcServer.Protocol["Service"],
+  callRate: RateLimit
 ) {
   const gate = yield* Gate
+  const limits = yield* RateLimits
   const connections = new Map<number, Map<string | number, Call>>()
+  const streams = new Map<number, number>()
   const encodeRefusal = Schema.encodeUnknownSync(
     transport.codecFor(
       Schema.Exit(Schema.Void, Schema.Union([InvalidInput, Overloaded, ShuttingDown, InternalError]), Schema.Defect())
@@ -82,24 +98,48 @@ export const make = Effect.fnUntraced(function* (
     let calls = connections.get(clientId)
     if (calls === undefined) connections.set(clientId, (calls = new Map()))
     calls.set(id, call)
-    gate.enter(call.awaited)
+    if (!call.awaited) streams.set(clientId, (streams.get(clientId) ?? 0) + 1)
+    gate.enter(call)
   }
   const end = (clientId: number, id: string | number) => {
     const calls = connections.get(clientId)
     const call = calls?.get(id)
     if (call === undefined || calls === undefined) return
     calls.delete(id)
+    if (!call.awaited) streams.set(clientId, (streams.get(clientId) ?? 1) - 1)
+    if (streams.get(clientId) === 0) streams.delete(clientId)
     if (calls.size === 0) connections.delete(clientId)
-    gate.leave(call.awaited)
+    gate.leave(call)
+  }
+  const principals = new Map<number, string>()
+  const withPrincipal = (clientId: number, use: (principal: string) => Effect.Effect<void>): Effect.Effect<void> => {
+    const known = principals.get(clientId)
+    if (known !== undefined) return use(known)
+    return Effect.withFiber(({ context }) => {
+      const principal = principalIn(context)
+      principals.set(clientId, principal)
+      return use(principal)
+    })
   }
   const forget = (clientId: number) => {
+    principals.delete(clientId)
     const calls = connections.get(clientId)
     connections.delete(clientId)
-    for (const call of calls?.values() ?? []) gate.leave(call.awaited)
+    streams.delete(clientId)
+    for (const call of calls?.values() ?? []) gate.leave(call)
   }
 
+  /** A connection that calls too often is read more slowly: its next frame waits until this one is let through. */
+  const unhurried = (clientId: number): Effect.Effect<void> =>
+    Effect.catch(limits.take(callRate, { key: String(clientId) }), ({ retryAfter = 1 }) =>
+      Effect.andThen(
+        Effect.sleep(retryAfter),
+        Effect.suspend(() => unhurried(clientId))
+      )
+    )
+
   type Accept = (clientId: number, frame: FromClientEncoded) => Effect.Effect<void>
-  const request = (clientId: number, frame: RequestEncoded, accept: Accept) => {
+  const request = (clientId: number, frame: RequestEncoded, accept: Accept, principal: string) => {
     const rpc = group.requests.get(frame.tag) as Rpc.AnyWithProps | undefined
     const calls = connections.get(clientId)
     if (rpc === undefined) {
@@ -114,11 +154,23 @@ export const make = Effect.fnUntraced(function* (
       return refuse(clientId, frame.id, new Overloaded({ limit: maxCallsPerConnection }))
     }
     if (gate.calls() >= maxCalls) return refuse(clientId, frame.id, new Overloaded({ limit: maxCalls }))
-    const call: Call = { rpc, awaited: !RpcSchema.isStreamSchema(rpc.successSchema), payload: frame.payload }
-    begin(clientId, frame.id, call)
-    return accept(clientId, frame).pipe(
-      Effect.catchDefect((defect) => fail(clientId, frame.id, defect)),
-      Effect.ensuring(Effect.sync(() => (call.payload = undefined)))
+    const awaited = !RpcSchema.isStreamSchema(rpc.successSchema)
+    if (awaited && gate.callsOf(principal) >= maxCallsPerPrincipal) {
+      return refuse(clientId, frame.id, new Overloaded({ limit: maxCallsPerPrincipal }))
+    }
+    if (!awaited && (streams.get(clientId) ?? 0) >= maxStreamsPerConnection) {
+      return refuse(clientId, frame.id, new Overloaded({ limit: maxStreamsPerConnection, of: "subscriptions" }))
+    }
+    const call: Call = { rpc, awaited, principal, payload: frame.payload }
+    return Effect.andThen(
+      unhurried(clientId),
+      Effect.suspend(() => {
+        begin(clientId, frame.id, call)
+        return accept(clientId, frame).pipe(
+          Effect.catchDefect((defect) => fail(clientId, frame.id, defect)),
+          Effect.ensuring(Effect.sync(() => (call.payload = undefined)))
+        )
+      })
     )
   }
 
@@ -137,7 +189,7 @@ export const make = Effect.fnUntraced(function* (
   const receive = (accept: Accept) => (clientId: number, frame: ClientFrame) => {
     switch (frame._tag) {
       case "Request":
-        return request(clientId, frame, accept)
+        return withPrincipal(clientId, (principal) => request(clientId, frame, accept, principal))
       case "Malformed":
         return frame.id === undefined
           ? malformed(clientId, frame.reason)

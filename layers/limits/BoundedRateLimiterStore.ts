@@ -14,6 +14,8 @@ export interface Options {
   readonly keys?: number | undefined
 }
 
+export const defaultKeys = 100_000
+
 interface Bucket {
   tokens: number
   /** Up to when its gains are counted in. */
@@ -26,6 +28,13 @@ interface Bucket {
 /** Buckets looked at for one that can make room. */
 const looks = 4
 
+/** A full bucket gains nothing, not even a part of a token. */
+const cap = (bucket: Bucket, now: number) => {
+  if (bucket.tokens < bucket.size) return
+  bucket.tokens = bucket.size
+  bucket.countedTo = now
+}
+
 const refresh = (bucket: Bucket, now: number) => {
   // A hair more, so that who comes exactly when told is not turned away for a rounding error.
   const gained = Math.floor((now - bucket.countedTo) / bucket.gap + 1e-6)
@@ -33,13 +42,18 @@ const refresh = (bucket: Bucket, now: number) => {
     bucket.tokens += gained
     bucket.countedTo += gained * bucket.gap
   }
-  if (bucket.tokens >= bucket.size) {
-    bucket.tokens = bucket.size
-    bucket.countedTo = now
-  }
+  cap(bucket, now)
 }
 
-export const make = Effect.fnUntraced(function* ({ keys = 100_000 }: Options) {
+/** A limit that was changed holds from now on; of a token that is half gained, half is gained. */
+const resize = (bucket: Bucket, size: number, gap: number, now: number) => {
+  if (gap !== bucket.gap) bucket.countedTo = now - ((now - bucket.countedTo) / bucket.gap) * gap
+  bucket.gap = gap
+  bucket.size = size
+  cap(bucket, now)
+}
+
+export const make = Effect.fnUntraced(function* ({ keys = defaultKeys }: Options) {
   const others = yield* RateLimiter.RateLimiterStore
   const buckets = new Map<string, Bucket>()
 
@@ -80,10 +94,7 @@ export const make = Effect.fnUntraced(function* ({ keys = 100_000 }: Options) {
             bucket = { tokens: limit, countedTo: now, size: limit, gap: Duration.toMillis(refillRate) }
           }
           refresh(bucket, now)
-          // A limit that was changed holds from now on.
-          bucket.size = limit
-          bucket.gap = Duration.toMillis(refillRate)
-          bucket.tokens = Math.min(bucket.tokens, limit)
+          resize(bucket, limit, Duration.toMillis(refillRate), now)
           const left = bucket.tokens - tokens
           if (allowOverflow || left >= 0) bucket.tokens = left
           // The last in the map is the one used last.

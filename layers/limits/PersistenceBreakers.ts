@@ -23,7 +23,7 @@ export interface Options {
 }
 
 /** Most names with a breaker; a call by a name beyond them is made without one. */
-const names = 1_000
+export const names = 1_000
 
 /** A closed breaker that nobody used for so long is forgotten, with its count of failures: milliseconds. */
 const idle = 600_000
@@ -87,6 +87,7 @@ const told = (
           if (account !== undefined && account.generation === call.generation) {
             if (call.outcome === "Success") account.failures = 0
             if (call.outcome === "Failure") account.failures++
+            if (transition !== undefined) account.generation = undefined
           }
           return transition === undefined ? Effect.void : tell(transition)
         })

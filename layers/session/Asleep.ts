@@ -14,9 +14,9 @@ export const make = (registry: Registry["Service"], bus: EventBus["Service"]) =>
   const keep = (id: SessionId, registration: Registration): Effect.Effect<void> =>
     Effect.gen(function* () {
       const scope = Scope.makeUnsafe()
-      yield* Scope.provide(registry.register(registration), scope)
+      const entry = { ...registration, status: "hibernated", onConflict: "replace" } as const
+      yield* Scope.provide(registry.register(entry), scope)
       entries.set(id, scope)
-      yield* registry.update(registration.key, { status: "hibernated" })
       yield* bus.publishEphemeral(Topic.ofSession(id), { _tag: "SessionHibernated" })
     }).pipe(Effect.ignore)
 

@@ -5,7 +5,7 @@
  * holds nothing that could be lost: started again, it compares the sessions in memory with those that run and looks
  * through the journal once more.
  */
-import { Clock, Duration, Effect, Layer, type Schema } from "effect"
+import { Clock, Duration, Effect, Layer } from "effect"
 import { LanguageModel } from "effect/ai"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
@@ -155,14 +155,18 @@ export const make = Effect.fnUntraced(function* ({
     const tool = yield* tools.get(options.tool)
     const issues = yield* tool.check(args)
     if (issues.length > 0) return yield* new InvalidInput({ subject: `tool ${tool.name}`, issues })
-    return yield* supply.use(sessionId, (session) => runIn(session, tool, args))
+    return yield* supply.use(sessionId, (session) => runIn(session, tool, options))
   })
 
-  const runIn = Effect.fnUntraced(function* (session: LiveSession.LiveSession, tool: Tool, args: Schema.Json) {
-    const sessionId = session.id
+  const runIn = Effect.fnUntraced(function* (
+    session: LiveSession.LiveSession,
+    tool: Tool,
+    { args, priority, sessionId }: Parameters<SessionManager["Service"]["runTool"]>[0]
+  ) {
     const callId = yield* generateCallId
     if (tool.annotations.weight === "heavy") {
-      const place = Effect.map(pool.admit({ sessionId, callId, tool, args }), (admission) => ({
+      const task = { sessionId, callId, tool, args, priority, key: session.state.agentType }
+      const place = Effect.map(pool.admit(task), (admission) => ({
         admissions: [admission],
         command: Command.RequestCall({ call: { callId, tool: tool.name, args, workerId: admission.workerId } })
       }))

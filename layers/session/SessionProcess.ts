@@ -9,11 +9,12 @@
  */
 import { Cause, type Clock, Deferred, Effect, Scope } from "effect"
 import type { StorageError } from "../../services/journal/StorageError.ts"
-import type { Registry } from "../../services/registry/Registry.ts"
+import type { AgentUpdate, Registry } from "../../services/registry/Registry.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
 import { type CallId, generateTurnId } from "../../services/session/SessionId.ts"
 import { Command } from "../../services/session/decide.ts"
 import { SessionHasEnded } from "../../services/session/SessionManager.ts"
+import { keyOf, labelsOf, workOf } from "../../services/session/presenceOf.ts"
 import { reasons } from "../../services/session/SubSession.ts"
 import { fold, isOpen, statusOf } from "../../services/session/SessionState.ts"
 import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
@@ -36,18 +37,9 @@ export interface Services extends SessionDuties.Services {
   readonly onGivenUp: (live: LiveSession) => void
 }
 
-const keyOf = ({ id, state: { parent } }: LiveSession) =>
-  parent === undefined
-    ? { session: id, role: "main", index: 0 }
-    : { session: parent.sessionId, role: "sub", index: parent.index }
-
-const agentStatus = {
-  idle: "idle",
-  hibernated: "hibernated",
-  thinking: "busy",
-  awaiting_permission: "awaiting_permission",
-  ended: "draining"
-} as const
+/** What the registry shows of it; it may show nothing any more. */
+const announce = ({ entry }: LiveSession, update: AgentUpdate): Effect.Effect<void> =>
+  entry === undefined ? Effect.void : Effect.ignore(entry.update(update))
 
 /** Tells whoever waits for it. */
 const tell = <A, E>(waiting: Map<CallId, Deferred.Deferred<A, E>> | undefined, callId: CallId, value: A): void => {
@@ -57,13 +49,8 @@ const tell = <A, E>(waiting: Map<CallId, Deferred.Deferred<A, E>> | undefined, c
   Deferred.doneUnsafe(told, Effect.succeed(value))
 }
 
-const labelsOf = ({ id, state }: LiveSession) => ({
-  ...state.metadata,
-  agentType: state.agentType,
-  ...(state.parent === undefined ? undefined : { sessionId: id })
-})
-
-const entryOf = (live: LiveSession) => ({ key: keyOf(live), metadata: labelsOf(live) })
+/** What the registry shows of it whatever it does. */
+const entryOf = ({ state }: LiveSession) => ({ key: keyOf(state), ...labelsOf(state) })
 
 /** Nothing is under way and nobody is waited for. Sub-sessions keep their own time. */
 export const maySleep = ({ personal, state, stopping }: LiveSession): boolean =>
@@ -103,7 +90,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       return Effect.void
     }
     live.stopping = [reply]
-    return duties.stop(life, reason)
+    return Effect.andThen(announce(live, workOf(live.state, true)), duties.stop(life, reason))
   }
 
   /** What follows from an event once it is durable. */
@@ -111,7 +98,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     const { live } = life
     switch (event._tag) {
       case "SessionUpdated":
-        return Effect.ignore(registry.update(keyOf(live), { metadata: labelsOf(live) }))
+        return announce(live, labelsOf(live.state))
       case "MessageReceived":
         return event.supersedes === undefined || live.turn === undefined
           ? Effect.void
@@ -152,7 +139,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     const { live } = life
     const append = appendOf(state, live.state, events)
     const written = yield* journal.append([append, ...admissions.map(({ append }) => append)])
-    const before = statusOf(live.state)
+    const before = live.state
     live.state = written.reduce(
       (folded, recorded) => (recorded.topic === append.stream ? (fold(folded, recorded) ?? folded) : folded),
       live.state
@@ -161,7 +148,14 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     yield* bus.publish(written)
     for (const { enqueue } of admissions) yield* enqueue
     for (const event of events) yield* follow(life, event)
-    if (statusOf(live.state) !== before) yield* mark(live)
+    const { state: after, stopping } = live
+    if (
+      after.turn?.id !== before.turn?.id ||
+      after.waiting !== before.waiting ||
+      statusOf(after) !== statusOf(before)
+    ) {
+      yield* announce(live, workOf(after, stopping !== undefined))
+    }
     if (maySleep(live)) onIdle(live)
   })
 
@@ -213,11 +207,18 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     })
   }
 
-  const mark = (live: LiveSession) =>
-    Effect.ignore(registry.update(keyOf(live), { status: agentStatus[statusOf(live.state)] }))
+  /** It is out of the registry before anybody hears that it is gone. */
+  const goDown = (life: Life): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { entry, status } = life.live
+      life.live.entry = undefined
+      return entry === undefined || status === "hibernated"
+        ? answerAll(life)
+        : Effect.andThen(entry.leave, answerAll(life))
+    })
 
   /** Nobody waits for a fiber that is gone. */
-  const goDown = (life: Life): Effect.Effect<void> =>
+  const answerAll = (life: Life): Effect.Effect<void> =>
     Effect.suspend(() => {
       const { inbox, live } = life
       const left = [...live.inFlight, ...Inbox.close(inbox)]
@@ -264,20 +265,24 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     }
     const inbox = Inbox.make<Item>()
     const life: Life = { live, inbox, scope }
-    // The entry of one that left memory takes the place of this one, and the other way round.
+    const wasAsleep = asleep.has(live.id)
+    live.entry = yield* registry.register({
+      ...entryOf(live),
+      ...workOf(live.state, false),
+      onConflict: wasAsleep ? "replace" : "refuse"
+    })
+    yield* asleep.release(live.id)
+    // Before the entry of this life goes: a session that leaves memory is never missing from the registry.
     yield* Scope.addFinalizer(
       scope,
       Effect.suspend(() => (live.status === "hibernated" ? asleep.keep(live.id, entryOf(live)) : Effect.void))
     )
-    const wasAsleep = yield* asleep.release(live.id)
-    yield* registry.register(entryOf(live))
     if (wasAsleep) yield* bus.publishEphemeral(topicOf(live), { _tag: "SessionWoken" })
     live.inbox = inbox
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)
     yield* duties.startFamily(life)
     if (live.state.turn !== undefined) {
-      yield* mark(live)
       yield* live.state.turn.superseded === undefined ? duties.startTurn(life) : duties.dropTurn(life)
     } else if (live.state.waiting.length > 0) {
       // Taking a look is enough: with no turn running, the first message that waits gets one.

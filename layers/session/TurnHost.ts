@@ -1,13 +1,14 @@
 /** What a turn may ask of its session, and how a session does it. */
 import { Clock, Effect } from "effect"
 import type { EventBus } from "../../services/events/EventBus.ts"
+import { codeOf } from "../../services/gateway/ErrorCodes.ts"
 import { MAX_LIVE } from "../../services/session/SubSession.ts"
 import * as Budget from "../../services/session/Budget.ts"
 import { type AssistantText, Command, type RequestedCall } from "../../services/session/decide.ts"
 import type { PermissionId } from "../../services/permission/Permission.ts"
 import { type CallId, generateMessageId } from "../../services/session/SessionId.ts"
 import type { CurrentTurn } from "../../services/session/SessionState.ts"
-import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
+import type { PoolRefusal, WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { isElsewhere, type Lost, type Place, type Ready } from "./CarryOut.ts"
 import {
   answerOf,
@@ -66,7 +67,9 @@ const delegate = Effect.fnUntraced(function* (
   })
 })
 
-/** Holds places in the pool's queue for the heavy calls; one that finds the queue full is refused. */
+const refusedBy = (refusal: PoolRefusal) => ToolRunner.failed(codeOf(refusal).code, refusal.message)
+
+/** Holds places in the pool's queue for the heavy calls; one that the pool refuses is settled with its reason. */
 const admit = Effect.fnUntraced(function* (
   pool: WorkerPool["Service"],
   live: LiveSession,
@@ -91,14 +94,13 @@ const admit = Effect.fnUntraced(function* (
         requested.push({ callId, tool, args, child: placed.child })
       }
     } else {
-      const request = yield* pool.admit({ sessionId: live.id, callId, tool: call.runs, args }).pipe(
+      const task = { sessionId: live.id, callId, tool: call.runs, args, key: live.state.agentType }
+      const request = yield* pool.admit(task).pipe(
         Effect.map((admission): RequestedCall => {
           admissions.push(admission)
           return { callId, tool, args, workerId: admission.workerId }
         }),
-        Effect.catch(({ message }) =>
-          Effect.succeed<RequestedCall>({ callId, tool, args, outcome: ToolRunner.failed("pool_saturated", message) })
-        )
+        Effect.catch((refusal) => Effect.succeed<RequestedCall>({ callId, tool, args, outcome: refusedBy(refusal) }))
       )
       requested.push(request)
     }
@@ -193,15 +195,16 @@ export const make = (
             : persist(Effect.as(submit(live, inbox, Effect.succeed({ admissions, command })), undefined))
         )
       }
-      const prepare = Effect.map(pool.admit({ sessionId: live.id, callId, tool: runs, args }), (admission) => ({
+      const task = { sessionId: live.id, callId, tool: runs, args, key: live.state.agentType }
+      const prepare = Effect.map(pool.admit(task), (admission) => ({
         admissions: [admission],
         command: Command.QueueCall({ callId, workerId: admission.workerId })
       }))
       return persist(
         submit(live, inbox, prepare).pipe(
           Effect.as(undefined),
-          Effect.catchTag("PoolSaturated", ({ message }) =>
-            Effect.succeed(ToolRunner.failed("pool_saturated", message))
+          Effect.catchTag(["PoolSaturated", "QuotaExceeded", "PoolDraining", "PoolNotFound"], (refusal) =>
+            Effect.succeed(refusedBy(refusal))
           )
         )
       )

@@ -14,6 +14,11 @@ export interface ConnectionLimits {
   readonly idle: number
   /** How old a connection gets, give or take a tenth: those that came together do not all go together. */
   readonly age: number
+  /**
+   * Calls that a connection may make in a second, on average; twice as many at once. One that makes more is read more
+   * slowly, so that the others need not wait behind it.
+   */
+  readonly callsPerSecond: number
 }
 
 /** Bytes on their way to a peer from which on whatever has more for it waits. */
@@ -26,9 +31,11 @@ export const defaultLimits: ConnectionLimits = {
   perAddress: 100,
   ping: 15_000,
   silence: 45_000,
-  unread: 10_000,
+  // With the second that it takes to look: ten.
+  unread: 9_000,
   idle: 3_600_000,
-  age: 86_400_000
+  age: 86_400_000,
+  callsPerSecond: 1_000
 }
 
 /** What is known of a connection; every `…At` is a time. */
@@ -40,6 +47,8 @@ export interface ConnectionState {
   readonly pingedAt: number
   /** When the peer last read anything of what waits for it; undefined while nothing waits. */
   readonly unreadSince: number | undefined
+  /** Of a peer that answers no ping: since when its system has acknowledged nothing of what was sent to it. */
+  readonly unacknowledgedSince?: number | undefined
   /** When the last call or subscription ended; undefined while one is under way. */
   readonly idleSince: number | undefined
 }
@@ -48,9 +57,11 @@ export type Verdict = "keep" | "ping" | "gone" | "unread" | "idle" | "old"
 
 /** What is to be done about a connection. */
 export const judgeConnection = (state: ConnectionState, limits: ConnectionLimits, now: number): Verdict => {
-  const { endsAt, heardAt, idleSince, pingedAt, unreadSince } = state
+  const { endsAt, heardAt, idleSince, pingedAt, unacknowledgedSince, unreadSince } = state
   if (unreadSince !== undefined && now - unreadSince >= limits.unread) return "unread"
   if (heardAt !== undefined && now - heardAt >= limits.silence) return "gone"
+  // Something is sent at each ping, so this begins one ping after the peer has gone; the other one is for looking.
+  if (unacknowledgedSince !== undefined && now - unacknowledgedSince >= limits.silence - 2 * limits.ping) return "gone"
   if (now >= endsAt) return "old"
   if (idleSince !== undefined && now - idleSince >= limits.idle) return "idle"
   const quietSince = Math.max(heardAt ?? 0, pingedAt)

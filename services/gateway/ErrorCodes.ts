@@ -165,6 +165,19 @@ export const errorCodes = {
     meaning: "As many sessions are below the session as may be, side by side or in a row"
   },
   ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" },
+  PoolNotFound: { code: "pool_not_found", exit: 106, http: 404, meaning: "There is no such pool" },
+  QuotaExceeded: {
+    code: "quota_exceeded",
+    exit: 107,
+    http: 429,
+    meaning: "The session, or its kind of agent, has all it may have of the pool; the error says when to try again"
+  },
+  PoolDraining: {
+    code: "pool_draining",
+    exit: 108,
+    http: 503,
+    meaning: "The pool is being drained and takes nothing new"
+  },
   RateLimited: {
     code: "rate_limited",
     exit: 116,
@@ -176,6 +189,18 @@ export const errorCodes = {
     exit: 117,
     http: 503,
     meaning: "A dependency failed several times in a row and is not called for now; the error says for how long"
+  },
+  NoAgentAvailable: {
+    code: "no_agent_available",
+    exit: 111,
+    http: 503,
+    meaning: "No agent that fits is alive and takes work"
+  },
+  MessageNotDelivered: {
+    code: "message_not_delivered",
+    exit: 112,
+    http: 409,
+    meaning: "The message to an agent was not delivered; its outcome tells why"
   }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 

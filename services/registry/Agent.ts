@@ -30,11 +30,14 @@ export const AgentStatus = Schema.Literals([
 ])
 export type AgentStatus = typeof AgentStatus.Type
 
-export const isAvailable = ({ status }: { readonly status: AgentStatus }): boolean =>
-  status !== "draining" && status !== "unhealthy"
+/** A session that hibernates wakes for what is routed to it. */
+export const isAvailable = ({ status }: { readonly status: string }): boolean =>
+  status === "idle" || status === "busy" || status === "hibernated"
 
 export const Agent = Schema.Struct({
   key: AgentKey,
+  /** Counts registrations: of two agents the older one has the lower, and a key that is registered again a new one. */
+  incarnation: Schema.Int,
   tags: Schema.Array(Schema.String),
   capabilities: Schema.Array(Schema.String),
   status: AgentStatus,

@@ -2,10 +2,14 @@
 import { Config, ConfigProvider, Duration, Effect, Schema } from "effect"
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
+import { defaultLimits } from "../../services/gateway/ConnectionLimits.ts"
+import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
+import type { Pools } from "../../services/worker/PoolLimits.ts"
 import * as Compaction from "../../services/session/Compaction.ts"
 import type { Limits } from "../../services/session/Budget.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
+import * as poolsSetting from "./poolsSetting.ts"
 
 export interface Settings {
   /** Where everything is kept. */
@@ -18,6 +22,8 @@ export interface Settings {
   readonly queue: number
   /** How long a task may wait. */
   readonly patience: Duration.Duration
+  /** More about the pools, by name. */
+  readonly pools: Pools
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
   /** What a session and each of its turns may use up at most. */
@@ -28,6 +34,20 @@ export interface Settings {
   readonly contextTokens: number
   /** What is let go of once it is old: by default nothing. */
   readonly retention: Retention
+  /** How often one session may call tools. */
+  readonly toolRate: Rate | undefined
+  readonly limits: {
+    /** Calls that a connection may make in a second, on average. */
+    readonly callsPerSecond: number
+  }
+  readonly breakers: {
+    /** Failures in a row after which a dependency is left alone. */
+    readonly failures: number
+    /** For so long the first time … */
+    readonly openFor: Duration.Duration
+    /** … and for so long at most. */
+    readonly openAtMost: Duration.Duration
+  }
 }
 
 const int = (minimum: number, maximum: number) =>
@@ -46,6 +66,17 @@ const age = (name: string) =>
     name
   ).pipe(Config.withDefault(undefined))
 
+/** How long a breaker is open. */
+const openTime = (name: string, byDefault: Duration.Duration) =>
+  Config.schema(
+    Schema.DurationFromString.check(
+      Schema.makeFilter((time) => {
+        const milliseconds = Duration.toMillis(time)
+        return (milliseconds >= 10 && milliseconds <= 86_400_000) || "a time from 10 millis to 1 day"
+      })
+    ),
+    name
+  ).pipe(Config.withDefault(byDefault))
 const amount = (name: string) =>
   Config.schema(
     Schema.Finite.check(Schema.isGreaterThan(0, { message: "an amount of money above 0, as 0.50" })),
@@ -61,6 +92,7 @@ const fromConfig = Config.all({
   permits: Config.schema(int(1, 256), "ESPALIER_PERMITS").pipe(Config.withDefault(3)),
   queue: Config.schema(int(0, 100_000), "ESPALIER_QUEUE").pipe(Config.withDefault(50)),
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
+  pools: Config.String(poolsSetting.variable).pipe(Config.withDefault("{}")),
   chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
   budget: Config.all({
     steps: Config.schema(int(0, 10_000), "ESPALIER_STEPS").pipe(Config.withDefault(undefined)),
@@ -88,6 +120,20 @@ const fromConfig = Config.all({
     sessionEvents: Config.schema(int(1, 1_000_000_000), "ESPALIER_RETENTION_SESSION_EVENTS").pipe(
       Config.withDefault(undefined)
     )
+  }),
+  toolRate: Config.schema(int(1, 1_000_000), "ESPALIER_TOOL_CALLS_PER_MINUTE").pipe(
+    Config.map((limit): Rate => ({ limit, per: "1 minute" })),
+    Config.withDefault(undefined)
+  ),
+  limits: Config.all({
+    callsPerSecond: Config.schema(int(1, 1_000_000), "ESPALIER_CALLS_PER_SECOND").pipe(
+      Config.withDefault(defaultLimits.callsPerSecond)
+    )
+  }),
+  breakers: Config.all({
+    failures: Config.schema(int(1, 1_000), "ESPALIER_BREAKER_FAILURES").pipe(Config.withDefault(5)),
+    openFor: openTime("ESPALIER_BREAKER_OPEN", Duration.seconds(1)),
+    openAtMost: openTime("ESPALIER_BREAKER_OPEN_MAX", Duration.minutes(1))
   })
 })
 
@@ -109,8 +155,12 @@ export const resolveSettings = Effect.fnUntraced(function* (given: {
     ...(given.dataDirectory === undefined ? {} : { ESPALIER_DATA: given.dataDirectory }),
     ...(given.port === undefined ? {} : { ESPALIER_PORT: String(given.port) })
   })
-  const { dataDirectory, ...rest } = yield* fromConfig
+  const { dataDirectory, pools, ...rest } = yield* fromConfig
     .parse(ConfigProvider.orElse(byHand, yield* ConfigProvider.ConfigProvider))
     .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
-  return { ...rest, dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory)) } satisfies Settings
+  return {
+    ...rest,
+    pools: yield* poolsSetting.parse(pools),
+    dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory))
+  } satisfies Settings
 })

@@ -4,10 +4,13 @@
  */
 import { Effect, Layer } from "effect"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
+import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
+import { AgentMessages } from "../../services/registry/AgentMessage.ts"
+import { Breakers } from "../../services/limits/Breakers.ts"
 import { Registry, AgentNotFound } from "../../services/registry/Registry.ts"
 import type { Session } from "../../services/session/Session.ts"
 import { generateMessageId, generateSessionId } from "../../services/session/SessionId.ts"
@@ -107,7 +110,8 @@ const Pool = Layer.mock(WorkerPool, {
     completed: 0,
     failed: 0,
     cancelled: 0,
-    refused: 0
+    refused: 0,
+    pools: []
   }),
   get: (workerId) => Effect.fail(new WorkerNotFound({ workerId })),
   list: () => Effect.succeed([])
@@ -122,6 +126,9 @@ const NoAgents = Layer.mock(Registry, {
   find: () => Effect.succeed([]),
   lookup: (key) => Effect.fail(new AgentNotFound({ key }))
 })
+
+const NoMessages = Layer.mock(AgentMessages, {})
+const NoBreakers = Layer.mock(Breakers, { list: Effect.succeed([]) })
 
 const root: Pick<SupervisorRef, "tree"> = {
   tree: Effect.succeed({
@@ -142,6 +149,9 @@ export const layer = Layer.mergeAll(
   Pool,
   NoTools,
   NoAgents,
+  NoMessages,
+  NoBreakers,
+  TokenRateLimits.layer(),
   TreeChaos.layerRefused,
   Layer.succeed(Root, root as SupervisorRef)
 ).pipe(

@@ -10,6 +10,7 @@ import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as Delegate from "../../layers/tools/Delegate.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
+import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import type { Recorded, RuntimeEvent } from "../../services/events/RuntimeEvent.ts"
@@ -131,7 +132,7 @@ export const layerProcess = ({
       Layer.succeed(Compaction.Compaction, Compaction.within(tokens)),
       Layer.succeed(AgentTypes, new Map(agentTypes.map((type) => [type.name, type])))
     ]),
-    Layer.provideMerge(BoundedWorkerPool.layer(pool)),
+    Layer.provideMerge(BoundedWorkerPool.layer(pool).pipe(Layer.provide(TokenRateLimits.layer()))),
     Layer.provideMerge(Layer.mergeAll(toolSet, model)),
     Layer.provideMerge(MemoryRegistry.layer),
     Layer.provideMerge(PubSubEventBus.layer()),

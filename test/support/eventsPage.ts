@@ -4,6 +4,7 @@ import { deliveries, type Entry, events } from "../../services/events/EventCatal
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
 import { HealthEvent } from "../../services/health/HealthEvent.ts"
 import { BreakerEvent } from "../../services/limits/BreakerEvent.ts"
+import { PoolEvent } from "../../services/worker/PoolEvent.ts"
 import { MaintenanceEvent } from "../../services/maintenance/MaintenanceEvent.ts"
 import { SessionDelta, SessionEvent } from "../../services/session/SessionEvent.ts"
 import { SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
@@ -81,6 +82,7 @@ Everything that happens is an event of a topic, and a topic can be read from any
 | \`system:agents\` | what the supervisors do | the newest 1,000 of this process |
 | \`system:health\` | what the monitor measures, and which dependencies are not called | the newest 1,000 of this process |
 | \`system:maintenance\` | what upkeep has done | the newest 1,000 of this process |
+| \`system:pool\` | sizes of the pools, and what is done to them | the newest 1,000 of this process |
 | \`session:*\`, \`worker:*\` | all sessions, all workers: what happens from now on, in order for each | not at all |
 
 They are read with \`Subscribe\` (RPC), \`follow\` of \`espalier/client\` (which goes on by itself after a broken connection),
@@ -93,12 +95,14 @@ same process. All take \`from\` (first sequence wanted), \`capacity\` (length of
 | \`catchup\` (default) | the reader goes back to the journal until it has caught up; nothing is lost |
 | \`backpressure\` | the publisher waits, for five seconds at most; then the reader is cut off. Not for system topics and wildcards |
 | \`sliding\` (default of wildcards) | the oldest waiting events go |
-| \`dropping\` | the newest events go |
+| \`dropping\` | the newest events go, but for the topic's last one |
 | \`disconnect\` | the subscription ends, once what waited has been handed out |
 
 The past is always read whole and at the reader's own pace; the policy rules from then on. Skipped events show as one
 \`Lagged\`. A subscription that is cut off ends with \`SubscriptionCut\`, which names the last sequence. \`espalier events --stats\`
-and \`TopicStats\` tell who listens and how far behind: for each reader delivered + lost + pending = published, exactly.
+and \`TopicStats\` tell who listens and how far behind: for each reader delivered + lost + pending = published, exactly. The
+metrics \`espalier_events_subscribers\`, \`_queue_depth\`, \`_lag_max\`, \`_delivered_total\` and \`_lost_total\` tell the same in sums,
+with the label \`topic\`: \`session\`, \`worker\`, a wildcard, or a system topic.
 
 A cursor older than what is kept is refused with \`CursorExpired\`. It names the earliest sequence that is left and, of a
 session, carries a snapshot: the state as \`GetSession\` tells it, after the event \`snapshot.sequence\`. Read from
@@ -121,5 +125,6 @@ export const render = (): string =>
     group("Workers: `worker:<id>`", WorkerEvent.cases, events),
     group("Supervision: `system:agents`", SupervisionEvent.cases, events),
     group("Health: `system:health`", { ...HealthEvent.cases, ...BreakerEvent.cases }, events),
-    group("Upkeep: `system:maintenance`", MaintenanceEvent.cases, events)
+    group("Upkeep: `system:maintenance`", MaintenanceEvent.cases, events),
+    group("Pools: `system:pool`", PoolEvent.cases, events)
   ].join("\n\n")}\n`
