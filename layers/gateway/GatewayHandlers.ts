@@ -37,6 +37,7 @@ const describe = ({ annotations, description, name, parameters }: Tool): ToolDes
   parameters,
   weight: annotations.weight,
   idempotent: annotations.idempotent,
+  classes: annotations.classes,
   needsPermission: annotations.needsPermission,
   deadline: Duration.toMillis(annotations.deadline)
 })

@@ -39,6 +39,8 @@ export const make = Effect.gen(function* () {
         tags: [...new Set(tags)],
         capabilities: [...new Set(capabilities)],
         status: "idle",
+        load: 0,
+        connections: 0,
         metadata,
         registeredAt
       }

@@ -187,10 +187,10 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
         }),
         (heads) => Effect.forEach(heads, summaryOf)
       ),
-    send: ({ messageId, sessionId, text }) =>
+    send: ({ from, messageId, sessionId, text }) =>
       Effect.flatMap(messageId === undefined ? generateMessageId : Effect.succeed(messageId), (messageId) =>
         Effect.flatMap(supply.reach(sessionId), (session) =>
-          LiveSession.decide(session, Command.Send({ messageId, text })).pipe(
+          LiveSession.decide(session, Command.Send({ messageId, text, from })).pipe(
             Effect.map((state): Acknowledgement => ({
               messageId,
               sequence: recall(state.recent, messageId) ?? state.sequence

@@ -20,6 +20,8 @@ const supervisor = "the child's supervisor"
 const path = "the child's place in the tree, ids joined by `/`"
 const turn = "the turn"
 const answer = "on the first event that a model's answer led to: the model, its usage, what travels back to it"
+const breaker = "the dependency's circuit breaker"
+const dependency = "name of the dependency: `tool:name`, `mcp:server`, `model:provider`"
 
 export const events: Catalogue<RuntimeEvent> = {
   SessionStarted: {
@@ -33,9 +35,13 @@ export const events: Catalogue<RuntimeEvent> = {
     fields: { title: "the new title, when it changed", metadata: "all labels, when they changed" }
   },
   MessageReceived: {
-    when: "A user's message was accepted: from here on it is never lost and is answered exactly once.",
+    when: "A message was accepted, a user's or another agent's: from here on it is never lost and is answered exactly once.",
     by: session,
-    fields: { messageId: "the caller's id of it, or one made for it", text: "the message" }
+    fields: {
+      messageId: "the caller's id of it, or one made for it",
+      text: "the message",
+      from: "the agent that sent it; absent when a person did"
+    }
   },
   TurnStarted: {
     when: "The session began to answer a message.",
@@ -180,6 +186,21 @@ export const events: Catalogue<RuntimeEvent> = {
       took: "milliseconds"
     }
   },
+  BreakerOpened: {
+    when: "A dependency failed several times in a row, or in the call that was to try it: calls are refused for a while.",
+    by: breaker,
+    fields: {
+      breaker: dependency,
+      retryAfter: "milliseconds until a call is let through",
+      openings: "in a row, without a lasting recovery in between"
+    }
+  },
+  BreakerHalfOpened: {
+    when: "A breaker was open for its time: one call is let through to try the dependency.",
+    by: breaker,
+    fields: { breaker: dependency }
+  },
+  BreakerClosed: { when: "The dependency answers again.", by: breaker, fields: { breaker: dependency } },
   MaintenanceFailed: {
     when: "A round of upkeep could not be finished; it is tried again.",
     by: "upkeep",
@@ -208,6 +229,16 @@ export const deliveries: Catalogue<Delivery> = {
       from: "first sequence skipped; of a wildcard a position in this subscription",
       to: "last sequence skipped",
       count: "how many"
+    }
+  },
+  Snapshot: {
+    when: 'First of a subscription with `expired: "snapshot"` whose `from` is no longer kept: it stands for all events up to its sequence.',
+    by: "the event bus",
+    fields: {
+      topic: "the topic",
+      sequence: "the event that the state is that after; the next one follows",
+      earliest: "the oldest event that is still kept",
+      session: "the session's state, as `GetSession` tells it"
     }
   }
 }

@@ -1,7 +1,9 @@
 /** Every event of the runtime. All of them are plain JSON: encoded and decoded form are the same. */
 import { Schema } from "effect"
 import { HealthEvent } from "../health/HealthEvent.ts"
+import { BreakerEvent } from "../limits/BreakerEvent.ts"
 import { MaintenanceEvent } from "../maintenance/MaintenanceEvent.ts"
+import { Session } from "../session/Session.ts"
 import { SessionDelta, SessionEvent } from "../session/SessionEvent.ts"
 import { SupervisionEvent } from "../supervision/SupervisionEvent.ts"
 import { WorkerEvent } from "../worker/WorkerEvent.ts"
@@ -17,7 +19,8 @@ export const RuntimeEvent = Schema.Union([
   SessionDelta,
   SupervisionEvent,
   HealthEvent,
-  MaintenanceEvent
+  MaintenanceEvent,
+  BreakerEvent
 ])
 export type RuntimeEvent = typeof RuntimeEvent.Type
 
@@ -41,6 +44,11 @@ export const Delivery = Schema.TaggedUnion({
    * The subscriber's policy skipped the events from `from` to `to`, both included. Of a wildcard the numbers count the
    * events of this subscription from 1, over all its topics.
    */
-  Lagged: { topic: Subject, from: Schema.Int, to: Schema.Int, count: Schema.Int }
+  Lagged: { topic: Subject, from: Schema.Int, to: Schema.Int, count: Schema.Int },
+  /**
+   * First of a subscription that asked for it, in place of events that are no longer kept: the session's state after
+   * the event with this `sequence`. Events from `earliest` on are still there for those who want to read them.
+   */
+  Snapshot: { topic: Topic, sequence: Schema.Int, earliest: Schema.Int, session: Session }
 })
 export type Delivery = typeof Delivery.Type

@@ -7,7 +7,7 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { Delivery } from "../events/RuntimeEvent.ts"
-import { CursorAhead, CursorExpired, maxCapacity, Policy, SubscriptionCut } from "../events/Subscription.ts"
+import { CursorAhead, CursorExpired, Expired, maxCapacity, Policy, SubscriptionCut } from "../events/Subscription.ts"
 import { Subject } from "../events/Topic.ts"
 import { TopicStats } from "../events/TopicStats.ts"
 import { InvalidInput } from "../InvalidInput.ts"
@@ -133,6 +133,8 @@ export class GatewayRpcs extends RpcGroup.make(
       /** First sequence wanted; absent: only what happens from now on. */
       from: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
       policy: Schema.optionalKey(Policy),
+      /** What a `from` means that is no longer kept (default `fail`). */
+      expired: Schema.optionalKey(Expired),
       capacity: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxCapacity }))),
       label: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100)))
     },

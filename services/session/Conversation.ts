@@ -6,6 +6,7 @@
 import type { Schema } from "effect"
 import { type AnswerPart, sizeOfParts } from "../model/ModelAnswer.ts"
 import type { Recorded } from "../events/RuntimeEvent.ts"
+import { nameOf } from "../registry/Agent.ts"
 import type { ToolOutcome } from "./SessionEvent.ts"
 import type { CallId, MessageId } from "./SessionId.ts"
 
@@ -73,7 +74,10 @@ export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
   for (const { event } of events) {
     switch (event._tag) {
       case "MessageReceived":
-        texts.set(event.messageId, event.text)
+        texts.set(
+          event.messageId,
+          event.from === undefined ? event.text : `[from agent ${nameOf(event.from)}] ${event.text}`
+        )
         break
       case "TurnStarted": {
         const text = texts.get(event.messageId)

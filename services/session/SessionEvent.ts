@@ -5,6 +5,7 @@
 import { Schema } from "effect"
 import { Failure } from "../Failure.ts"
 import { ModelAnswer } from "../model/ModelAnswer.ts"
+import { AgentKey } from "../registry/Agent.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { CallId, MessageId, TurnId } from "./SessionId.ts"
 
@@ -27,8 +28,8 @@ const answer = Schema.optionalKey(ModelAnswer)
 export const SessionEvent = Schema.TaggedUnion({
   SessionStarted: { title: Schema.String, agentType: Schema.String, metadata: SessionMetadata },
   SessionUpdated: { title: Schema.optionalKey(Schema.String), metadata: Schema.optionalKey(SessionMetadata) },
-  /** A user's message was accepted: from here on it is never lost and is answered exactly once. */
-  MessageReceived: { messageId: MessageId, text: Schema.String },
+  /** A message was accepted, a user's or another agent's: from here on it is never lost and is answered exactly once. */
+  MessageReceived: { messageId: MessageId, text: Schema.String, from: Schema.optionalKey(AgentKey) },
   TurnStarted: { turnId: TurnId, messageId: MessageId },
   /** A tool call was decided on. Without `turnId` a person asked for it; with `workerId` it runs on the pool. */
   ToolCallRequested: {

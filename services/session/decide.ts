@@ -9,6 +9,7 @@
 import { Data, Result, type Schema } from "effect"
 import type { Failure } from "../Failure.ts"
 import type { ModelAnswer } from "../model/ModelAnswer.ts"
+import type { AgentKey } from "../registry/Agent.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import { recall } from "./RecentMessages.ts"
 import type { SessionEvent, SessionMetadata, ToolOutcome } from "./SessionEvent.ts"
@@ -34,7 +35,7 @@ export interface AssistantText {
 }
 
 export type Command = Data.TaggedEnum<{
-  Send: { readonly messageId: MessageId; readonly text: string }
+  Send: { readonly messageId: MessageId; readonly text: string; readonly from?: AgentKey | undefined }
   Update: { readonly title: string | undefined; readonly metadata: SessionMetadata | undefined }
   /** The next waiting message gets its turn, if none runs. */
   StartTurn: { readonly turnId: TurnId }
@@ -106,7 +107,10 @@ export const decide = (state: SessionState, command: Command): Decision => {
       if (state.waiting.length >= MAILBOX_CAPACITY) {
         return Result.fail(new MailboxFull({ sessionId: state.id, capacity: MAILBOX_CAPACITY }))
       }
-      return Result.succeed([{ _tag: "MessageReceived", messageId: command.messageId, text: command.text }])
+      const { from, messageId, text } = command
+      return Result.succeed([
+        { _tag: "MessageReceived", messageId, text, ...(from === undefined ? undefined : { from }) }
+      ])
     }
     case "Update": {
       if (state.isEnded) return Result.fail(new SessionHasEnded({ sessionId: state.id }))

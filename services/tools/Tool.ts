@@ -2,9 +2,10 @@
  * What a model or a person may ask to be done: a schema for arguments and result, what one has to know before
  * running it, and an Effect that may report progress.
  */
-import { Context, Duration, Effect, Schema } from "effect"
+import { Context, Duration, Effect, Option, Schema } from "effect"
 import { InvalidInput, type InputIssue } from "../InvalidInput.ts"
 import type { SessionId } from "../session/SessionId.ts"
+import type { ToolClass } from "./ToolClass.ts"
 
 /** Why a tool could not do its work. The code is stable, the message a sentence that says what to do. */
 export class ToolFailure extends Schema.TaggedError<ToolFailure>()("ToolFailure", {
@@ -28,7 +29,9 @@ export interface Annotations {
   readonly weight: "fast" | "heavy"
   /** May be run twice with the same effect as once, and so is run again after a crash. */
   readonly idempotent: boolean
-  /** Is not run unless a person has allowed it. */
+  /** What it touches: what permission rules go by. */
+  readonly classes: ReadonlyArray<ToolClass>
+  /** Is not run unless a person or a rule has allowed it, whatever its classes. */
   readonly needsPermission: boolean
   /** Longest silence between two reports of progress (default 300 s). */
   readonly deadline: Duration.Duration
@@ -43,6 +46,8 @@ export interface Tool {
   /** JSON Schema (draft 2020-12) of the arguments. */
   readonly parameters: Schema.JsonObject
   readonly annotations: Annotations
+  /** Its classes for these arguments, where they touch less than the tool can. Never more than its annotations say. */
+  readonly classesOf?: ((args: Schema.Json) => ReadonlyArray<ToolClass>) | undefined
   /** What is wrong with the arguments; empty when they fit. */
   readonly check: (args: Schema.Json) => Effect.Effect<ReadonlyArray<InputIssue>>
   /** Runs with arguments that `check` has passed; others are a defect. */
@@ -56,6 +61,9 @@ export interface Options<Args, Result, R> {
   readonly result: Schema.Codec<Result, unknown>
   readonly weight?: "fast" | "heavy"
   readonly idempotent?: boolean
+  readonly classes?: ReadonlyArray<ToolClass>
+  /** Its classes for these arguments, where they touch less than the tool can. */
+  readonly classesOf?: (args: Args) => ReadonlyArray<ToolClass>
   readonly needsPermission?: boolean
   readonly deadline?: Duration.Input
   readonly hardCap?: Duration.Input
@@ -71,7 +79,7 @@ const jsonSchemaOf = (schema: Schema.Top): Schema.JsonObject => {
 
 /**
  * Makes a tool. What `run` needs besides the `ToolCall` is taken from the surroundings in which the tool is made. By
- * default a tool is fast, not idempotent and needs no permission.
+ * default a tool is fast, not idempotent, reads only and needs no permission.
  */
 export const make = Effect.fnUntraced(function* <Args, Result, R>(
   options: Options<Args, Result, R>
@@ -80,6 +88,9 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
   const args = Schema.toCodecJson(options.parameters)
   const decode = Schema.decodeUnknownEffect(args, { errors: "all", onExcessProperty: "error" })
   const encode = Schema.encodeEffect(Schema.toCodecJson(options.result))
+  const classes = options.classes ?? ["read"]
+  const { classesOf } = options
+  const decodeOption = Schema.decodeUnknownOption(args, { onExcessProperty: "error" })
   return {
     name: options.name,
     description: options.description,
@@ -87,10 +98,17 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
     annotations: {
       weight: options.weight ?? "fast",
       idempotent: options.idempotent ?? false,
+      classes,
       needsPermission: options.needsPermission ?? false,
       deadline: Duration.fromInputUnsafe(options.deadline ?? "300 seconds"),
       hardCap: Duration.fromInputUnsafe(options.hardCap ?? "1 hour")
     },
+    ...(classesOf !== undefined && {
+      classesOf: (input) => {
+        const touched = Option.map(decodeOption(input), classesOf)
+        return Option.isSome(touched) ? classes.filter((name) => touched.value.includes(name)) : classes
+      }
+    }),
     check: (input) =>
       decode(input).pipe(
         Effect.as([]),

@@ -2,6 +2,7 @@
 import { Config, ConfigProvider, Duration, Effect, Schema } from "effect"
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
+import type { Retention } from "../../services/maintenance/Retention.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
 
 export interface Settings {
@@ -17,10 +18,25 @@ export interface Settings {
   readonly patience: Duration.Duration
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
+  /** What is let go of once it is old: by default nothing. */
+  readonly retention: Retention
 }
 
 const int = (minimum: number, maximum: number) =>
   Schema.Int.check(Schema.isBetween({ minimum, maximum }, { message: `a whole number from ${minimum} to ${maximum}` }))
+
+/** How long something is kept: `30 days`. What is shorter than a minute is a slip: everything would go at once. */
+const age = (name: string) =>
+  Config.schema(
+    Schema.DurationFromString.check(
+      Schema.makeFilter(
+        (age) =>
+          (Duration.isFinite(age) && Duration.toMillis(age) >= 60_000) ||
+          "a time of at least a minute, as 30 days or 12 hours; leave it out to keep all"
+      )
+    ),
+    name
+  ).pipe(Config.withDefault(undefined))
 
 const fromConfig = Config.all({
   dataDirectory: Config.schema(Schema.NonEmptyString, "ESPALIER_DATA").pipe(Config.withDefault(undefined)),
@@ -28,7 +44,14 @@ const fromConfig = Config.all({
   permits: Config.schema(int(1, 256), "ESPALIER_PERMITS").pipe(Config.withDefault(3)),
   queue: Config.schema(int(0, 100_000), "ESPALIER_QUEUE").pipe(Config.withDefault(50)),
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
-  chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false))
+  chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
+  retention: Config.all({
+    workers: age("ESPALIER_RETENTION_WORKERS"),
+    sessions: age("ESPALIER_RETENTION_SESSIONS"),
+    sessionEvents: Config.schema(int(1, 1_000_000_000), "ESPALIER_RETENTION_SESSION_EVENTS").pipe(
+      Config.withDefault(undefined)
+    )
+  })
 })
 
 /** The user's own directory for the data of programs, as the platform has it. */

@@ -45,6 +45,8 @@ export const registryContract = <R>(layer: Layer.Layer<Registry | R>) => {
         tags: ["green", "slow"],
         capabilities: ["search"],
         status: "idle",
+        load: 0,
+        connections: 0,
         metadata: { model: "offline" },
         registeredAt: 42_000
       })

@@ -13,12 +13,13 @@ describe("BuiltInTools", () => {
           name,
           annotations.weight,
           annotations.idempotent,
+          annotations.classes.join(" "),
           annotations.needsPermission
         ]),
         [
-          ["analyze_codebase", "heavy", true, false],
-          ["generate_report", "fast", true, false],
-          ["process_large_file", "heavy", true, false]
+          ["analyze_codebase", "heavy", true, "read network", false],
+          ["generate_report", "fast", true, "read", false],
+          ["process_large_file", "heavy", true, "read", false]
         ]
       )
       for (const { description, parameters } of tools) {
