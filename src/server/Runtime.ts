@@ -7,6 +7,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import { type Duration, type Effect, Layer } from "effect"
 import type { LanguageModel } from "effect/ai"
+import { isReadonlyArrayNonEmpty } from "effect/Array"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
@@ -17,7 +18,9 @@ import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import * as Upkeep from "../../layers/maintenance/Upkeep.ts"
 import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
 import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
+import * as ConfiguredModel from "../../layers/model/ConfiguredModel.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
+import * as ResilientModel from "../../layers/model/ResilientModel.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
@@ -33,6 +36,8 @@ import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
+import { type Limits, ModelLimits } from "../../services/model/ModelLimits.ts"
+import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/tools/Processes.ts"
@@ -47,6 +52,7 @@ export type StartError = StorageError | StorageNewer | DataDirectoryBusy
 export interface Parts {
   readonly eventBus?: Layer.Layer<EventBus, StartError, Journal | Foundation> | undefined
   readonly registry?: Layer.Layer<Registry, StartError, Foundation> | undefined
+  /** What answers. It is asked again when it fails before it has begun, and given up when it falls silent. */
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
   readonly workerPool?:
     | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | Workers | ToolExecutors>
@@ -64,11 +70,27 @@ export interface Options extends Parts {
   readonly sessions?: number | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
   readonly chaos?: boolean | undefined
+  /** Without a `model` of one's own: the one that answers, and those that stand in for it (default none). */
+  readonly models?: ReadonlyArray<ModelSettings> | undefined
+  /** How long a model may be silent and take (default 30 seconds and 10 minutes). */
+  readonly modelLimits?: Limits | undefined
+  /** Requests under way at a provider of models (default 64). */
+  readonly modelConcurrency?: number | undefined
   /** What is let go of once it is old (default nothing). */
   readonly retention?: Retention | undefined
   /** Tools besides the built-in ones, as `Tool.make` makes them. */
   readonly tools?: ReadonlyArray<Effect.Effect<Tool, never, Journal | EventBus | Processes>> | undefined
 }
+
+const model = ({ model, modelConcurrency: concurrency, models = [] }: Options) => {
+  if (model !== undefined) {
+    return ResilientModel.layer({ provider: "own", name: "own", concurrency }).pipe(Layer.provide(model))
+  }
+  return isReadonlyArrayNonEmpty(models) ? ConfiguredModel.layer({ models, concurrency }) : OfflineModel.layer
+}
+
+const limits = ({ modelLimits }: Options) =>
+  modelLimits === undefined ? Layer.empty : Layer.succeed(ModelLimits, modelLimits)
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = (options: Options, scratch: string) => {
@@ -80,7 +102,8 @@ const rooms = (options: Options, scratch: string) => {
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
     Layer.provideMerge(pool),
     Layer.provideMerge(tools),
-    Layer.provide(options.model ?? OfflineModel.layer),
+    Layer.provide(model(options)),
+    Layer.provide(limits(options)),
     Layer.provide(ReapedProcesses.layer),
     Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(), TokenRateLimits.layer())),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
