@@ -129,15 +129,16 @@ export const make = Effect.gen(function* () {
     const { socket: wire } = NodeHttpServerRequest.toIncomingMessage(request)
     const stopped = yield* Deferred.make<void>()
     const stop = Effect.asVoid(Deferred.succeed(stopped, undefined))
+    const counted = { awaited: false, principal: wire.remoteAddress ?? "" }
     const connection = { close: stop, destroy: Effect.sync(() => wire.destroy()) }
     yield* Effect.acquireRelease(
       Effect.sync(() => {
         gate.add(connection)
-        gate.enter(false)
+        gate.enter(counted)
       }),
       () =>
         Effect.sync(() => {
-          gate.leave(false)
+          gate.leave(counted)
           gate.remove(connection)
         })
     )

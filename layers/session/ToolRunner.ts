@@ -36,7 +36,7 @@ export const run = (sessionId: SessionId, tool: Tool, args: Schema.Json): Effect
     const work = tool.run(args).pipe(
       Effect.provideService(ToolCall, { sessionId, progress }),
       Effect.map((result): ToolOutcome => ({ _tag: "ToolCompleted", result })),
-      Effect.catch(({ code, message }) => Effect.succeed(failed(code, message))),
+      Effect.catch(({ failure }) => Effect.succeed<ToolOutcome>({ _tag: "ToolFailed", failure })),
       Effect.catchDefect((defect) =>
         Effect.as(
           Effect.logError(`tool ${tool.name} of ${sessionId} broke`, Cause.die(defect)),

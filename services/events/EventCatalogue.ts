@@ -19,9 +19,9 @@ const pool = "the worker pool"
 const supervisor = "the child's supervisor"
 const path = "the child's place in the tree, ids joined by `/`"
 const turn = "the turn"
-const answer = "on the first event that a model's answer led to: the model, its usage, what travels back to it"
 const breaker = "the dependency's circuit breaker"
 const dependency = "name of the dependency: `tool:name`, `mcp:server`, `model:provider`"
+const answer = "on the first event that a model's answer led to: the model, its usage, what travels back to it"
 
 export const events: Catalogue<RuntimeEvent> = {
   SessionStarted: {
@@ -148,6 +148,11 @@ export const events: Catalogue<RuntimeEvent> = {
       delay: "milliseconds waited before",
       reason: "how its last life ended"
     }
+  },
+  ChildNotStarted: {
+    when: "A start of a child failed, the first one or that of a restart.",
+    by: supervisor,
+    fields: { path, attempt: "that of the restart; 0 for a first start", reason: "why it failed" }
   },
   ChildTerminated: {
     when: "A child was stopped by its supervisor.",

@@ -140,6 +140,18 @@ export const errorCodes = {
     exit: 117,
     http: 503,
     meaning: "A dependency failed several times in a row and is not called for now; the error says for how long"
+  },
+  NoAgentAvailable: {
+    code: "no_agent_available",
+    exit: 111,
+    http: 503,
+    meaning: "No agent that fits is alive and takes work"
+  },
+  MessageNotDelivered: {
+    code: "message_not_delivered",
+    exit: 112,
+    http: 409,
+    meaning: "The message to an agent was not delivered; its outcome tells why"
   }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 

@@ -7,15 +7,18 @@
  */
 import { Context, type Duration, type Effect, Schema } from "effect"
 
-export interface RateLimit {
-  /** Known to operators: `tool:analyze_codebase`, `model:openai`. Keys are counted apart under each name. */
-  readonly name: string
+export interface Rate {
   /** So many tokens … */
   readonly limit: number
   /** … in so long a time. */
   readonly per: Duration.Input
   /** Most tokens saved up: so many can be taken at once (default `limit`). A whole number. */
   readonly burst?: number | undefined
+}
+
+export interface RateLimit extends Rate {
+  /** Known to operators: `tool:analyze_codebase`, `model:openai`. Keys are counted apart under each name. */
+  readonly name: string
 }
 
 /** More was asked than the limit allows now. Nothing was taken. */

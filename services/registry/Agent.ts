@@ -28,6 +28,8 @@ export const isAvailable = ({ status }: { readonly status: AgentStatus }): boole
 
 export const Agent = Schema.Struct({
   key: AgentKey,
+  /** Counts registrations: of two agents the older one has the lower, and a key that is registered again a new one. */
+  incarnation: Schema.Int,
   tags: Schema.Array(Schema.String),
   capabilities: Schema.Array(Schema.String),
   status: AgentStatus,

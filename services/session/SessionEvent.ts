@@ -4,8 +4,8 @@
  */
 import { Schema } from "effect"
 import { Failure } from "../Failure.ts"
-import { ModelAnswer } from "../model/ModelAnswer.ts"
 import { AgentKey } from "../registry/Agent.ts"
+import { ModelAnswer } from "../model/ModelAnswer.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { CallId, MessageId, TurnId } from "./SessionId.ts"
 

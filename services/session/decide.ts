@@ -8,8 +8,8 @@
  */
 import { Data, Result, type Schema } from "effect"
 import type { Failure } from "../Failure.ts"
-import type { ModelAnswer } from "../model/ModelAnswer.ts"
 import type { AgentKey } from "../registry/Agent.ts"
+import type { ModelAnswer } from "../model/ModelAnswer.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import { recall } from "./RecentMessages.ts"
 import type { SessionEvent, SessionMetadata, ToolOutcome } from "./SessionEvent.ts"

@@ -3,7 +3,9 @@
  * running it, and an Effect that may report progress.
  */
 import { Context, Duration, Effect, Option, Schema } from "effect"
+import type { Failure } from "../Failure.ts"
 import { InvalidInput, type InputIssue } from "../InvalidInput.ts"
+import type { Rate } from "../limits/RateLimits.ts"
 import type { SessionId } from "../session/SessionId.ts"
 import type { ToolClass } from "./ToolClass.ts"
 
@@ -11,8 +13,16 @@ import type { ToolClass } from "./ToolClass.ts"
 export class ToolFailure extends Schema.TaggedError<ToolFailure>()("ToolFailure", {
   /** Snake case: `path_not_found`. */
   code: Schema.String,
-  message: Schema.String
-}) {}
+  message: Schema.String,
+  /** Milliseconds after which the same call may work; absent where waiting does not help. */
+  retryAfter: Schema.optionalKey(Schema.Int)
+}) {
+  /** As it is journaled and shown. */
+  get failure(): Failure {
+    const { code, message, retryAfter } = this
+    return retryAfter === undefined ? { code, message } : { code, message, retryAfter }
+  }
+}
 
 /** What a running tool knows of its surroundings. */
 export class ToolCall extends Context.Service<
@@ -37,6 +47,8 @@ export interface Annotations {
   readonly deadline: Duration.Duration
   /** Longest run whatever it reports (default one hour). */
   readonly hardCap: Duration.Duration
+  /** How often one session may call it (default: as often as it likes). */
+  readonly rate?: Rate | undefined
 }
 
 /** A tool as the runtime holds it: arguments and result are JSON, checked by the tool's own schemas. */
@@ -52,6 +64,11 @@ export interface Tool {
   readonly check: (args: Schema.Json) => Effect.Effect<ReadonlyArray<InputIssue>>
   /** Runs with arguments that `check` has passed; others are a defect. */
   readonly run: (args: Schema.Json) => Effect.Effect<Schema.Json, ToolFailure, ToolCall>
+  /**
+   * Whether a failure says that the tool is unwell, and counts for its circuit breaker. Most say that what was asked for
+   * cannot be done, so by default none does but `tool_crashed`; what the tool does not expect itself always does.
+   */
+  readonly isUnwell?: ((failure: ToolFailure) => boolean) | undefined
 }
 
 export interface Options<Args, Result, R> {
@@ -67,6 +84,8 @@ export interface Options<Args, Result, R> {
   readonly needsPermission?: boolean
   readonly deadline?: Duration.Input
   readonly hardCap?: Duration.Input
+  readonly rate?: Rate
+  readonly isUnwell?: (failure: ToolFailure) => boolean
   readonly run: (args: Args) => Effect.Effect<Result, ToolFailure, R>
 }
 
@@ -101,8 +120,10 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
       classes,
       needsPermission: options.needsPermission ?? false,
       deadline: Duration.fromInputUnsafe(options.deadline ?? "300 seconds"),
-      hardCap: Duration.fromInputUnsafe(options.hardCap ?? "1 hour")
+      hardCap: Duration.fromInputUnsafe(options.hardCap ?? "1 hour"),
+      rate: options.rate
     },
+    isUnwell: options.isUnwell,
     ...(classesOf !== undefined && {
       classesOf: (input) => {
         const touched = Option.map(decodeOption(input), classesOf)

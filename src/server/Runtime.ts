@@ -16,12 +16,15 @@ import * as FileDataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import * as Upkeep from "../../layers/maintenance/Upkeep.ts"
+import * as GuardedTools from "../../layers/limits/GuardedTools.ts"
 import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
 import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as ConfiguredModel from "../../layers/model/ConfiguredModel.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as ResilientModel from "../../layers/model/ResilientModel.ts"
+import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
+import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -29,18 +32,19 @@ import * as QueuedSupervisionEvents from "../../layers/supervision/QueuedSupervi
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as TreeChaos from "../../layers/supervision/TreeChaos.ts"
 import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
-import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
+import * as ReapedProcesses from "../../layers/processes/ReapedProcesses.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
+import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import { type Limits, ModelLimits } from "../../services/model/ModelLimits.ts"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
-import type { Processes } from "../../services/tools/Processes.ts"
+import type { Processes } from "../../services/processes/Processes.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
@@ -66,6 +70,10 @@ export interface Options extends Parts {
   readonly queue?: number | undefined
   /** How long a task may wait (default 30 seconds). */
   readonly patience?: Duration.Input | undefined
+  /** How often one session may call tools, all of them together (default: as often as it likes). */
+  readonly toolRate?: Rate | undefined
+  /** When a dependency that fails is left alone, and for how long (default: after 5 failures, for 1 s to 1 min). */
+  readonly breakers?: PersistenceBreakers.Options | undefined
   /** Sessions in memory at the same time (default 100,000). */
   readonly sessions?: number | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
@@ -94,18 +102,22 @@ const limits = ({ modelLimits }: Options) =>
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = (options: Options, scratch: string) => {
-  const tools = ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])])
+  const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(
+    Layer.provide(ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])]))
+  )
   const pool =
     options.workerPool ??
     BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
+    Layer.provideMerge(LocalAgentMessages.layer),
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
     Layer.provideMerge(pool),
     Layer.provideMerge(tools),
     Layer.provide(model(options)),
     Layer.provide(limits(options)),
     Layer.provide(ReapedProcesses.layer),
-    Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(), TokenRateLimits.layer())),
+    Layer.provideMerge(RegistryRouter.layer),
+    Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(options.breakers), TokenRateLimits.layer())),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
     Layer.provideMerge(PublishedSupervisionEvents.layer),
     Layer.provideMerge(options.eventBus ?? PubSubEventBus.layer()),

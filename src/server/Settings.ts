@@ -2,6 +2,7 @@
 import { Config, ConfigProvider, Duration, Effect, Redacted, Schema } from "effect"
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
+import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Limits } from "../../services/model/ModelLimits.ts"
 import { configured, type ModelSettings } from "../../services/model/ModelSettings.ts"
@@ -28,6 +29,16 @@ export interface Settings {
   readonly modelLimits: Limits
   /** Requests under way at a provider of models. */
   readonly modelConcurrency: number
+  /** How often one session may call tools. */
+  readonly toolRate: Rate | undefined
+  readonly breakers: {
+    /** Failures in a row after which a dependency is left alone. */
+    readonly failures: number
+    /** For so long the first time … */
+    readonly openFor: Duration.Duration
+    /** … and for so long at most. */
+    readonly openAtMost: Duration.Duration
+  }
 }
 
 const int = (minimum: number, maximum: number) =>
@@ -79,6 +90,17 @@ const model = Config.all({
   ANTHROPIC_API_KEY: key("ANTHROPIC_API_KEY"),
   ESPALIER_MODEL_PRICES: Config.schema(prices, "ESPALIER_MODEL_PRICES").pipe(Config.withDefault({}))
 })
+/** How long a breaker is open. */
+const openTime = (name: string, byDefault: Duration.Duration) =>
+  Config.schema(
+    Schema.DurationFromString.check(
+      Schema.makeFilter((time) => {
+        const milliseconds = Duration.toMillis(time)
+        return (milliseconds >= 10 && milliseconds <= 86_400_000) || "a time from 10 millis to 1 day"
+      })
+    ),
+    name
+  ).pipe(Config.withDefault(byDefault))
 
 const fromConfig = Config.all({
   model,
@@ -99,6 +121,15 @@ const fromConfig = Config.all({
     sessionEvents: Config.schema(int(1, 1_000_000_000), "ESPALIER_RETENTION_SESSION_EVENTS").pipe(
       Config.withDefault(undefined)
     )
+  }),
+  toolRate: Config.schema(int(1, 1_000_000), "ESPALIER_TOOL_CALLS_PER_MINUTE").pipe(
+    Config.map((limit): Rate => ({ limit, per: "1 minute" })),
+    Config.withDefault(undefined)
+  ),
+  breakers: Config.all({
+    failures: Config.schema(int(1, 1_000), "ESPALIER_BREAKER_FAILURES").pipe(Config.withDefault(5)),
+    openFor: openTime("ESPALIER_BREAKER_OPEN", Duration.seconds(1)),
+    openAtMost: openTime("ESPALIER_BREAKER_OPEN_MAX", Duration.minutes(1))
   })
 })
 

@@ -8,6 +8,8 @@ import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
+import { AgentMessages } from "../../services/registry/AgentMessage.ts"
+import { Breakers } from "../../services/limits/Breakers.ts"
 import { Registry, AgentNotFound } from "../../services/registry/Registry.ts"
 import type { Session } from "../../services/session/Session.ts"
 import { generateMessageId, generateSessionId } from "../../services/session/SessionId.ts"
@@ -121,6 +123,9 @@ const NoAgents = Layer.mock(Registry, {
   lookup: (key) => Effect.fail(new AgentNotFound({ key }))
 })
 
+const NoMessages = Layer.mock(AgentMessages, {})
+const NoBreakers = Layer.mock(Breakers, { list: Effect.succeed([]) })
+
 const root: Pick<SupervisorRef, "tree"> = {
   tree: Effect.succeed({
     id: "espalier",
@@ -140,6 +145,8 @@ export const layer = Layer.mergeAll(
   Pool,
   NoTools,
   NoAgents,
+  NoMessages,
+  NoBreakers,
   TreeChaos.layerRefused,
   Layer.succeed(Root, root as SupervisorRef)
 ).pipe(

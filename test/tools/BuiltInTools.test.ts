@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
+import * as ReapedProcesses from "../../layers/processes/ReapedProcesses.ts"
 import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
 import { Tools } from "../../services/tools/Tools.ts"
 
@@ -26,6 +27,12 @@ describe("BuiltInTools", () => {
         assert.isAbove(description.length, 40)
         assert.deepInclude(parameters, { type: "object", additionalProperties: false })
       }
-    }).pipe(Effect.provide(BuiltInTools.layer({ scratch: "/nonexistent" }).pipe(Layer.provide(MemoryJournal.layer()))))
+    }).pipe(
+      Effect.provide(
+        BuiltInTools.layer({ scratch: "/nonexistent" }).pipe(
+          Layer.provide([MemoryJournal.layer(), ReapedProcesses.layer])
+        )
+      )
+    )
   )
 })

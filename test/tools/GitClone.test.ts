@@ -4,10 +4,10 @@ import { execFileSync } from "node:child_process"
 import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as AnalyzeCodebase from "../../layers/tools/AnalyzeCodebase.ts"
-import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
+import * as ReapedProcesses from "../../layers/processes/ReapedProcesses.ts"
 import { CodebaseAnalysis } from "../../services/tools/CodebaseAnalysis.ts"
 import { lastLine, progressOf, redact } from "../../services/tools/gitOutput.ts"
-import { CommandMissing, Processes } from "../../services/tools/Processes.ts"
+import { CommandMissing, Processes } from "../../services/processes/Processes.ts"
 import { callTool, type Report, reporting, stages } from "../support/callTool.ts"
 import { isRunning, soon, writtenPids } from "../support/processes.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
@@ -153,7 +153,7 @@ describe("analyze_codebase of a repository", () => {
       const failure = yield* Effect.flip(callTool(tool, Schema.Unknown, { repoUrl: "https://127.0.0.1/x" }))
       assert.strictEqual(failure.code, "git_missing")
     }).pipe(
-      Effect.provide(Layer.succeed(Processes, { run: ({ command }) => Effect.fail(new CommandMissing({ command })) }))
+      Effect.provide(Layer.mock(Processes, { run: ({ command }) => Effect.fail(new CommandMissing({ command })) }))
     )
   )
 
