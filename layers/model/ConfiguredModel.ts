@@ -5,9 +5,12 @@ import { LanguageModel } from "effect/ai"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import * as AiSdkModel from "./AiSdkModel.ts"
+import { boundedFetch } from "./aisdk/boundedFetch.ts"
 import * as ResilientModel from "./ResilientModel.ts"
 
 const addressed = (url: string | undefined) => (url === undefined ? {} : { baseURL: url })
+
+const fetch = boundedFetch()
 
 /** Providers are loaded when they are used: most programs need one of them, and some none. */
 const providerModel = ({ key, model, provider, url }: ModelSettings): Effect.Effect<LanguageModelV4> => {
@@ -16,18 +19,19 @@ const providerModel = ({ key, model, provider, url }: ModelSettings): Effect.Eff
     case "openai":
       return Effect.map(
         Effect.promise(() => import("@ai-sdk/openai")),
-        ({ createOpenAI }) => createOpenAI({ ...addressed(url), apiKey: apiKey ?? "" })(model)
+        ({ createOpenAI }) => createOpenAI({ fetch, ...addressed(url), apiKey: apiKey ?? "" })(model)
       )
     case "anthropic":
       return Effect.map(
         Effect.promise(() => import("@ai-sdk/anthropic")),
-        ({ createAnthropic }) => createAnthropic({ ...addressed(url), apiKey: apiKey ?? "" })(model)
+        ({ createAnthropic }) => createAnthropic({ fetch, ...addressed(url), apiKey: apiKey ?? "" })(model)
       )
     default:
       return Effect.map(
         Effect.promise(() => import("@ai-sdk/openai-compatible")),
         ({ createOpenAICompatible }) =>
           createOpenAICompatible({
+            fetch,
             name: provider,
             baseURL: url ?? "",
             ...(apiKey === undefined ? {} : { apiKey }),
