@@ -4,6 +4,7 @@
  */
 import { Cause, Duration, Effect, Stream } from "effect"
 import { EventBus } from "../../services/events/EventBus.ts"
+import { inPieces } from "../../services/events/weigh.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
 import { AgentMessages } from "../../services/registry/AgentMessage.ts"
@@ -33,6 +34,9 @@ const contained =
   (subject: string) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | InternalError, R> =>
     Effect.catchCauseIf(effect, Cause.hasDies, broke(subject))
+
+/** Characters of events in one message of a subscription, where one event is not longer by itself. */
+const piece = 256 * 1024
 
 const describe = ({ annotations, description, name, parameters }: Tool): ToolDescription => ({
   name,
@@ -84,11 +88,20 @@ export const make = Effect.gen(function* () {
     Subscribe: (subscription, { client }) =>
       Stream.unwrap(
         Effect.as(known(subscription.topic), bus.subscribe({ ...subscription, connection: `rpc ${client.id}` }))
-      ).pipe(Stream.catchCauseIf(Cause.hasDies, (cause) => Stream.fromEffect(broke("Subscribe")(cause)))),
+      ).pipe(
+        Stream.chunks,
+        Stream.flatMap((chunk) => Stream.rechunk(Stream.fromIterable(inPieces(chunk, piece)), 1)),
+        Stream.flattenArray,
+        Stream.catchCauseIf(Cause.hasDies, (cause) => Stream.fromEffect(broke("Subscribe")(cause)))
+      ),
 
     TopicStats: ({ limit, topic }) => contained("TopicStats")(bus.stats({ topic, limit: limit ?? page })),
 
     PoolStatus: () => contained("PoolStatus")(pool.status),
+    ResizePool: ({ pool: name, ...size }) => contained("ResizePool")(pool.resize(name, size)),
+    PausePool: ({ pool: name }) => contained("PausePool")(pool.pause(name)),
+    ResumePool: ({ pool: name }) => contained("ResumePool")(pool.resume(name)),
+    DrainPool: ({ pool: name }) => contained("DrainPool")(pool.drain(name)),
     SupervisionTree: () => contained("SupervisionTree")(root.tree),
     WatchTree: () => watchTree(contained("WatchTree")(root.tree)),
     KillChild: ({ path }) => contained("KillChild")(chaos.kill(path)),

@@ -131,7 +131,8 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     const session = yield* supply.reach(sessionId)
     const callId = yield* generateCallId
     if (tool.annotations.weight === "heavy") {
-      const place = Effect.map(pool.admit({ sessionId, callId, tool, args }), (admission) => ({
+      const task = { sessionId, callId, tool, args, priority: options.priority, key: session.state.agentType }
+      const place = Effect.map(pool.admit(task), (admission) => ({
         admissions: [admission],
         command: Command.RequestCall({ call: { callId, tool: tool.name, args, workerId: admission.workerId } })
       }))

@@ -65,6 +65,12 @@ const outcomeOf = (delivery: Delivery): ToolOutcome | undefined => {
 const beside = (life: Life, work: Effect.Effect<unknown, unknown>): Effect.Effect<Fiber.Fiber<void>> =>
   work.pipe(
     Effect.ignore,
+    // An interruption of its own making is a defect like any other: one from outside does not come here.
+    Effect.catchCause((cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.die(new Error("it was interrupted, and nobody had asked for that"))
+        : Effect.failCause(cause)
+    ),
     Effect.onError((cause) =>
       Effect.sync(() => {
         if (!Cause.hasInterruptsOnly(cause)) Inbox.post(life.inbox, { _tag: "Broken", cause })

@@ -169,7 +169,8 @@ export const run = (around: Surroundings, host: Host): Effect.Effect<void> =>
   loop(around, host).pipe(
     Effect.exit,
     Effect.flatMap((exit) => {
-      if (Exit.isSuccess(exit) || Cause.hasInterrupts(exit.cause)) return Effect.void
+      if (Exit.isSuccess(exit)) return Effect.void
+      if (Cause.hasInterrupts(exit.cause)) return Effect.failCause(exit.cause)
       const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
       if (error?._tag === "TurnFailed") return host.end("failed", undefined, error.failure)
       if (error !== undefined) return Effect.void

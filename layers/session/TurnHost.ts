@@ -1,6 +1,7 @@
 /** What a turn may ask of its session, and how a session does it. */
 import { Effect } from "effect"
 import type { EventBus } from "../../services/events/EventBus.ts"
+import { codeOf } from "../../services/gateway/ErrorCodes.ts"
 import { type AssistantText, Command, type RequestedCall } from "../../services/session/decide.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import { type CallId, generateMessageId } from "../../services/session/SessionId.ts"
@@ -29,7 +30,7 @@ export const takeDraft = (turn: RunningTurn | undefined): Effect.Effect<Assistan
   return Effect.map(generateMessageId, (messageId) => ({ messageId, text }))
 }
 
-/** Holds places in the pool's queue for the heavy calls; one that finds the queue full is refused. */
+/** Holds places in the pool's queue for the heavy calls; one that the pool refuses is settled with its reason. */
 const admit = Effect.fnUntraced(function* (
   pool: WorkerPool["Service"],
   live: LiveSession,
@@ -42,13 +43,19 @@ const admit = Effect.fnUntraced(function* (
     if (call.refused !== undefined) requested.push({ callId, tool, args, outcome: call.refused })
     else if (call.runs.annotations.weight === "fast") requested.push({ callId, tool, args })
     else {
-      const request = yield* pool.admit({ sessionId: live.id, callId, tool: call.runs, args }).pipe(
+      const task = { sessionId: live.id, callId, tool: call.runs, args, key: live.state.agentType }
+      const request = yield* pool.admit(task).pipe(
         Effect.map((admission): RequestedCall => {
           admissions.push(admission)
           return { callId, tool, args, workerId: admission.workerId }
         }),
-        Effect.catch(({ message }) =>
-          Effect.succeed<RequestedCall>({ callId, tool, args, outcome: ToolRunner.failed("pool_saturated", message) })
+        Effect.catch((refusal) =>
+          Effect.succeed<RequestedCall>({
+            callId,
+            tool,
+            args,
+            outcome: ToolRunner.failed(codeOf(refusal).code, refusal.message)
+          })
         )
       )
       requested.push(request)

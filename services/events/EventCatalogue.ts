@@ -101,7 +101,10 @@ export const events: Catalogue<RuntimeEvent> = {
       tool: "name of the tool",
       args: "its arguments",
       idempotent: "it may be run again when a crash cut it off",
-      limits: "how long it may be silent and run, in milliseconds"
+      limits: "how long it may be silent and run, in milliseconds",
+      pool: "the pool that it runs on",
+      priority: "0 to 9, 9 first, among the tasks of its session",
+      key: "what quotas per key count it by: the session's agent type"
     }
   },
   WorkerStarted: {
@@ -210,7 +213,26 @@ export const events: Catalogue<RuntimeEvent> = {
     when: "A round of upkeep could not be finished; it is tried again.",
     by: "upkeep",
     fields: { message: "what stood in the way" }
-  }
+  },
+  PoolResized: {
+    when: "A pool got more or fewer permits.",
+    by: pool,
+    fields: {
+      pool: "its name",
+      from: "permits before",
+      to: "permits now",
+      by: "an operator, the pool itself, or its warm-up after the start",
+      reason: "why, in words"
+    }
+  },
+  PoolPaused: { when: "A pool starts nothing more, and what comes waits.", by: pool, fields: { pool: "its name" } },
+  PoolResumed: { when: "A pool that was paused or drained goes on.", by: pool, fields: { pool: "its name" } },
+  PoolDraining: {
+    when: "A pool takes nothing more, and ends what it has.",
+    by: pool,
+    fields: { pool: "its name", running: "tasks that run", queued: "tasks that wait" }
+  },
+  PoolDrained: { when: "A pool that is drained has nothing left.", by: pool, fields: { pool: "its name" } }
 }
 
 const at = "Unix time in milliseconds: for people, order is told by `sequence` alone"

@@ -6,6 +6,7 @@ import { MaintenanceEvent } from "../maintenance/MaintenanceEvent.ts"
 import { Session } from "../session/Session.ts"
 import { SessionDelta, SessionEvent } from "../session/SessionEvent.ts"
 import { SupervisionEvent } from "../supervision/SupervisionEvent.ts"
+import { PoolEvent } from "../worker/PoolEvent.ts"
 import { WorkerEvent } from "../worker/WorkerEvent.ts"
 import { Subject, Topic } from "./Topic.ts"
 
@@ -20,6 +21,7 @@ export const RuntimeEvent = Schema.Union([
   SupervisionEvent,
   HealthEvent,
   MaintenanceEvent,
+  PoolEvent,
   BreakerEvent
 ])
 export type RuntimeEvent = typeof RuntimeEvent.Type

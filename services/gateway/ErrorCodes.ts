@@ -129,6 +129,19 @@ export const errorCodes = {
     meaning: "The server was not started with ESPALIER_CHAOS=1, and crashes nothing on purpose"
   },
   ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" },
+  PoolNotFound: { code: "pool_not_found", exit: 106, http: 404, meaning: "There is no such pool" },
+  QuotaExceeded: {
+    code: "quota_exceeded",
+    exit: 107,
+    http: 429,
+    meaning: "The session, or its kind of agent, has all it may have of the pool; the error says when to try again"
+  },
+  PoolDraining: {
+    code: "pool_draining",
+    exit: 108,
+    http: 503,
+    meaning: "The pool is being drained and takes nothing new"
+  },
   RateLimited: {
     code: "rate_limited",
     exit: 116,

@@ -38,7 +38,10 @@ import { ChildNotFound } from "../supervision/Supervisor.ts"
 import { ToolFailure } from "../tools/Tool.ts"
 import { ToolDescription, ToolNotFound } from "../tools/Tools.ts"
 import { Worker, WorkerStatus, WorkerSummary } from "../worker/Worker.ts"
-import { PoolSaturated, PoolStatus, WorkerEnded, WorkerNotFound } from "../worker/WorkerPool.ts"
+import { maxPermits } from "../worker/PoolLimits.ts"
+import { NamedPool, PoolStatus } from "../worker/PoolStatus.ts"
+import { Priority } from "../worker/Ticket.ts"
+import { PoolNotFound, PoolRefusal, WorkerEnded, WorkerNotFound } from "../worker/WorkerPool.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { InternalError } from "./InternalError.ts"
 import { Overloaded } from "./Overloaded.ts"
@@ -78,6 +81,8 @@ const letter = {
   /** Milliseconds until every outcome is there (default 5,000). */
   patience: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 60_000 })))
 }
+const Pool = Schema.String.check(Schema.isMaxLength(32))
+const Permits = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxPermits }))
 /** What any call may answer besides its own errors. */
 export const common = [InvalidInput, Overloaded, ShuttingDown, InternalError] as const
 const onSession = [...common, StorageError, SessionNotFound, SessionInterrupted, TooManySessions] as const
@@ -132,7 +137,13 @@ export class GatewayRpcs extends RpcGroup.make(
   }),
   Rpc.make("ListTools", { success: Schema.Array(ToolDescription), error: Schema.Union([...common]) }),
   Rpc.make("RunTool", {
-    payload: { sessionId: SessionId, tool: Schema.String.check(Schema.isMaxLength(100)), args: Schema.Json },
+    payload: {
+      sessionId: SessionId,
+      tool: Schema.String.check(Schema.isMaxLength(100)),
+      args: Schema.Json,
+      /** 0 to 9, 9 first, among the tasks of the session that wait (default: the tool's own, else 5). */
+      priority: Schema.optionalKey(Priority)
+    },
     success: Schema.Union([Schema.Struct({ result: Schema.Json }), Schema.Struct({ workerId: WorkerId })]),
     error: Schema.Union([
       ...onSession,
@@ -140,7 +151,7 @@ export class GatewayRpcs extends RpcGroup.make(
       MailboxFull,
       ToolNotFound,
       ToolFailure,
-      PoolSaturated,
+      PoolRefusal,
       RateLimited,
       BreakerOpen
     ])
@@ -194,6 +205,35 @@ export class GatewayRpcs extends RpcGroup.make(
     error: Schema.Union([...common])
   }),
   Rpc.make("PoolStatus", { success: PoolStatus, error: Schema.Union([...common]) }),
+  /** Sets what is given until the server stops; what runs beyond fewer permits goes on to its end. */
+  Rpc.make("ResizePool", {
+    payload: {
+      pool: Pool,
+      permits: Schema.optionalKey(Permits),
+      min: Schema.optionalKey(Permits),
+      max: Schema.optionalKey(Permits)
+    },
+    success: NamedPool,
+    error: Schema.Union([...common, PoolNotFound])
+  }),
+  /** Starts nothing more; what comes waits, and may outwait its patience. */
+  Rpc.make("PausePool", {
+    payload: { pool: Pool },
+    success: NamedPool,
+    error: Schema.Union([...common, PoolNotFound])
+  }),
+  /** Ends a pause or a drain. */
+  Rpc.make("ResumePool", {
+    payload: { pool: Pool },
+    success: NamedPool,
+    error: Schema.Union([...common, PoolNotFound])
+  }),
+  /** Takes nothing more and runs what it has; `PoolDrained` on `system:pool` tells when nothing is left. */
+  Rpc.make("DrainPool", {
+    payload: { pool: Pool },
+    success: NamedPool,
+    error: Schema.Union([...common, PoolNotFound])
+  }),
   Rpc.make("SupervisionTree", { success: TreeNode, error: Schema.Union([...common]) }),
   /** The tree at once, then again whenever it has changed, at most five times a second. Ends only with its caller. */
   Rpc.make("WatchTree", { success: TreeNode, error: Schema.Union([...common]), stream: true }),

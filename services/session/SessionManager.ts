@@ -10,7 +10,7 @@ import type { StorageError } from "../journal/StorageError.ts"
 import type { AgentKey } from "../registry/Agent.ts"
 import type { ToolNotFound } from "../tools/Tools.ts"
 import type { ToolFailure } from "../tools/Tool.ts"
-import type { PoolSaturated } from "../worker/WorkerPool.ts"
+import type { PoolRefusal } from "../worker/WorkerPool.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import type { Message, Session, SessionSummary } from "./Session.ts"
 import type { SessionMetadata } from "./SessionEvent.ts"
@@ -126,6 +126,8 @@ export class SessionManager extends Context.Service<
       readonly sessionId: SessionId
       readonly tool: string
       readonly args: Schema.Json
-    }) => Effect.Effect<ToolRun, Unavailable | ToolNotFound | InvalidInput | PoolSaturated | ToolFailure | MailboxFull>
+      /** Of a heavy tool, 0 to 9, 9 first, among the tasks of the session that wait (default: the tool's own). */
+      readonly priority?: number | undefined
+    }) => Effect.Effect<ToolRun, Unavailable | ToolNotFound | InvalidInput | PoolRefusal | ToolFailure | MailboxFull>
   }
 >()("espalier/session/SessionManager") {}

@@ -47,6 +47,10 @@ export interface Annotations {
   readonly deadline: Duration.Duration
   /** Longest run whatever it reports (default one hour). */
   readonly hardCap: Duration.Duration
+  /** The pool that it runs on when it is heavy (default `tools`). */
+  readonly pool?: string | undefined
+  /** Its place among the tasks of a session, 0 to 9, 9 first, where the caller names none (default 5). */
+  readonly priority?: number | undefined
   /** How often one session may call it (default: as often as it likes). */
   readonly rate?: Rate | undefined
 }
@@ -84,6 +88,8 @@ export interface Options<Args, Result, R> {
   readonly needsPermission?: boolean
   readonly deadline?: Duration.Input
   readonly hardCap?: Duration.Input
+  readonly pool?: string
+  readonly priority?: number
   readonly rate?: Rate
   readonly isUnwell?: (failure: ToolFailure) => boolean
   readonly run: (args: Args) => Effect.Effect<Result, ToolFailure, R>
@@ -121,6 +127,8 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
       needsPermission: options.needsPermission ?? false,
       deadline: Duration.fromInputUnsafe(options.deadline ?? "300 seconds"),
       hardCap: Duration.fromInputUnsafe(options.hardCap ?? "1 hour"),
+      pool: options.pool,
+      priority: options.priority,
       rate: options.rate
     },
     isUnwell: options.isUnwell,

@@ -5,10 +5,10 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
-import { type Duration, type Effect, Layer } from "effect"
+import { type Duration, Effect, Layer } from "effect"
 import type { LanguageModel } from "effect/ai"
 import { isReadonlyArrayNonEmpty } from "effect/Array"
-import { tmpdir } from "node:os"
+import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as Monitor from "../../layers/health/Monitor.ts"
@@ -38,38 +38,44 @@ import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
-import type { Rate } from "../../services/limits/RateLimits.ts"
+import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import { type Limits, ModelLimits } from "../../services/model/ModelLimits.ts"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
+import type { Supervisor } from "../../services/supervision/Supervisor.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
+import { maxPermits, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
+import { InvalidConfig } from "./InvalidConfig.ts"
 
 /** Why a runtime may not start. */
-export type StartError = StorageError | StorageNewer | DataDirectoryBusy
+export type StartError = StorageError | StorageNewer | DataDirectoryBusy | InvalidConfig
 
 /** Layers of one's own, each in place of the runtime's. */
 export interface Parts {
+  readonly supervisor?: Layer.Layer<Supervisor> | undefined
   readonly eventBus?: Layer.Layer<EventBus, StartError, Journal | Foundation> | undefined
   readonly registry?: Layer.Layer<Registry, StartError, Foundation> | undefined
   /** What answers. It is asked again when it fails before it has begun, and given up when it falls silent. */
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
   readonly workerPool?:
-    | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | Workers | ToolExecutors>
+    | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | RateLimits | Workers | ToolExecutors>
     | undefined
 }
 
 export interface Options extends Parts {
-  /** Workers that run at a time (default 3). */
+  /** Workers of the pool `tools` that run at a time (default 3). */
   readonly permits?: number | undefined
   /** Tasks that may wait for one (default 50). */
   readonly queue?: number | undefined
   /** How long a task may wait (default 30 seconds). */
   readonly patience?: Duration.Input | undefined
+  /** Pools by name: more of one's own, and more to say of `tools`, `cpu` and `exports`. */
+  readonly pools?: Pools | undefined
   /** How often one session may call tools, all of them together (default: as often as it likes). */
   readonly toolRate?: Rate | undefined
   /** When a dependency that fails is left alone, and for how long (default: after 5 failures, for 1 s to 1 min). */
@@ -99,19 +105,39 @@ const model = ({ model, modelConcurrency: concurrency, models = [] }: Options) =
 
 const limits = ({ modelLimits }: Options) =>
   modelLimits === undefined ? Layer.empty : Layer.succeed(ModelLimits, modelLimits)
+/** The pools there are: `cpu` runs as many as there are processors, `exports` one at a time. */
+export const poolsOf = ({
+  patience,
+  permits,
+  pools,
+  queue
+}: Pick<Options, "permits" | "queue" | "patience" | "pools">): Pools => ({
+  ...pools,
+  tools: { permits, queue, patience, ...pools?.["tools"] },
+  cpu: { permits: Math.min(maxPermits, availableParallelism()), ...pools?.["cpu"] },
+  exports: { permits: 1, ...pools?.["exports"] }
+})
+
+const pool = (options: Options) =>
+  Layer.unwrap(
+    Effect.suspend(() => {
+      const pools = poolsOf(options)
+      const { issues } = resolvePools(pools)
+      return issues.length === 0
+        ? Effect.succeed(BoundedWorkerPool.layer({ pools }))
+        : Effect.fail(InvalidConfig.fromIssues("pools", issues))
+    })
+  )
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = (options: Options, scratch: string) => {
   const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(
     Layer.provide(ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])]))
   )
-  const pool =
-    options.workerPool ??
-    BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
-    Layer.provideMerge(pool),
+    Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provide(model(options)),
     Layer.provide(limits(options)),
@@ -126,10 +152,10 @@ const rooms = (options: Options, scratch: string) => {
 }
 
 /** The supervision tree that every part hangs on, and the feed of what happens in it. */
-const tree = ({ chaos = false }: Options) =>
+const tree = ({ chaos = false, supervisor = FiberSupervisor.layer }: Options) =>
   (chaos ? TreeChaos.layer : TreeChaos.layerRefused).pipe(
     Layer.provideMerge(RuntimeTree.layer),
-    Layer.provide(FiberSupervisor.layer),
+    Layer.provide(supervisor),
     Layer.provideMerge(QueuedSupervisionEvents.layer())
   )
 

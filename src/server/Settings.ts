@@ -7,7 +7,9 @@ import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Limits } from "../../services/model/ModelLimits.ts"
 import { configured, type ModelSettings } from "../../services/model/ModelSettings.ts"
 import { Price } from "../../services/model/Usage.ts"
+import type { Pools } from "../../services/worker/PoolLimits.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
+import * as poolsSetting from "./poolsSetting.ts"
 
 export interface Settings {
   /** Where everything is kept. */
@@ -20,6 +22,8 @@ export interface Settings {
   readonly queue: number
   /** How long a task may wait. */
   readonly patience: Duration.Duration
+  /** More about the pools, by name. */
+  readonly pools: Pools
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
   /** What is let go of once it is old: by default nothing. */
@@ -114,6 +118,7 @@ const fromConfig = Config.all({
   permits: Config.schema(int(1, 256), "ESPALIER_PERMITS").pipe(Config.withDefault(3)),
   queue: Config.schema(int(0, 100_000), "ESPALIER_QUEUE").pipe(Config.withDefault(50)),
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
+  pools: Config.String(poolsSetting.variable).pipe(Config.withDefault("{}")),
   chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
   retention: Config.all({
     workers: age("ESPALIER_RETENTION_WORKERS"),
@@ -151,9 +156,13 @@ export const resolveSettings = Effect.fnUntraced(function* (given: {
     ...(given.dataDirectory === undefined ? {} : { ESPALIER_DATA: given.dataDirectory }),
     ...(given.port === undefined ? {} : { ESPALIER_PORT: String(given.port) })
   })
-  const { dataDirectory, model, ...rest } = yield* fromConfig
+  const { dataDirectory, model, pools, ...rest } = yield* fromConfig
     .parse(ConfigProvider.orElse(byHand, yield* ConfigProvider.ConfigProvider))
     .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
-  const models = yield* Effect.mapError(Effect.fromResult(configured(model)), (detail) => new InvalidConfig({ detail }))
-  return { ...rest, models, dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory)) } satisfies Settings
+  return {
+    ...rest,
+    pools: yield* poolsSetting.parse(pools),
+    models: yield* Effect.mapError(Effect.fromResult(configured(model)), (detail) => new InvalidConfig({ detail })),
+    dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory))
+  } satisfies Settings
 })

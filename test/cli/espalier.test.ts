@@ -9,7 +9,7 @@ import { Session, SessionSummary } from "../../services/session/Session.ts"
 import { TreeNode } from "../../services/supervision/SupervisionTree.ts"
 import { ToolDescription } from "../../services/tools/Tools.ts"
 import { Worker, WorkerSummary } from "../../services/worker/Worker.ts"
-import { PoolStatus } from "../../services/worker/WorkerPool.ts"
+import { PoolStatus } from "../../services/worker/PoolStatus.ts"
 import { version } from "../../src/version.ts"
 import manifest from "../../package.json" with { type: "json" }
 import { busywork, espalier, type Server, server, start } from "../support/CommandLine.ts"

@@ -107,7 +107,8 @@ const Pool = Layer.mock(WorkerPool, {
     completed: 0,
     failed: 0,
     cancelled: 0,
-    refused: 0
+    refused: 0,
+    pools: []
   }),
   get: (workerId) => Effect.fail(new WorkerNotFound({ workerId })),
   list: () => Effect.succeed([])

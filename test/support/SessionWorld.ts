@@ -9,6 +9,7 @@ import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
+import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import type { Recorded, RuntimeEvent } from "../../services/events/RuntimeEvent.ts"
@@ -106,7 +107,7 @@ const tree = Layer.provide(RuntimeTree.layer, FiberSupervisor.layer)
 /** What a process has of its own; closing it is the death of the process. */
 export const layerProcess = ({ limit, model = OfflineModel.layer, pool }: Options = {}) =>
   LocalSessionManager.layer({ limit }).pipe(
-    Layer.provideMerge(BoundedWorkerPool.layer(pool)),
+    Layer.provideMerge(BoundedWorkerPool.layer(pool).pipe(Layer.provide(TokenRateLimits.layer()))),
     Layer.provideMerge(Layer.mergeAll(toolSet, model)),
     Layer.provideMerge(MemoryRegistry.layer),
     Layer.provideMerge(PubSubEventBus.layer()),
