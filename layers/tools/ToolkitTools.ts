@@ -1,11 +1,8 @@
 /** The tools of an `effect/ai` `Toolkit` as the runtime's own: their handlers run in turns, journaled and under deadlines. */
-import { Context, Effect, Layer, Predicate, Schema, type Scope, Stream } from "effect"
+import { type Context, Duration, Effect, Layer, Predicate, Schema, type Scope, Stream } from "effect"
 import { Tool as AiTool, type Toolkit } from "effect/ai"
-import { InvalidInput } from "../../services/InvalidInput.ts"
-import { type Tool, ToolCall, ToolFailure } from "../../services/tools/Tool.ts"
-import * as OwnTool from "../../services/tools/Tool.ts"
-
-type AnyTools = Record<string, AiTool.Any>
+import { InvalidInput, type InputIssue } from "../../services/InvalidInput.ts"
+import { type Annotations, type Tool, ToolFailure } from "../../services/tools/Tool.ts"
 
 const isJson = Schema.is(Schema.Json)
 const toJson = (value: unknown): Schema.Json => (isJson(value) ? value : (JSON.stringify(value) ?? null))
@@ -26,9 +23,65 @@ const codeOf = (error: unknown): string =>
 const failureOf = (error: unknown) => new ToolFailure({ code: codeOf(error), message: sentenceOf(error) })
 
 /** What says nothing of itself is taken for a tool that looks and changes nothing, as `Tool.make` takes it. */
-const annotationsOf = (tool: AiTool.Any): Tool["annotations"] => ({
-  ...OwnTool.defaults,
-  idempotent: Context.get(tool.annotations, AiTool.Idempotent),
-  classes: Context.getOrUndefined(tool.annotations, AiTool.Destructive) === true ? ["write"] : ["read"],
-  needsPermission: tool.needsApproval !== undefined && tool.needsApproval !== false
-})
+const annotationsOf = ({ annotations, needsApproval }: AiTool.Any): Annotations => {
+  const says = (key: typeof AiTool.Destructive) => annotations.mapUnsafe.get(key.key) === true
+  return {
+    weight: "fast",
+    idempotent: says(AiTool.Idempotent) || says(AiTool.Readonly),
+    classes: says(AiTool.Destructive) ? ["write"] : ["read"],
+    needsPermission: needsApproval !== undefined && needsApproval !== false,
+    deadline: Duration.seconds(300),
+    hardCap: Duration.hours(1)
+  }
+}
+
+type Needs<Tools extends Record<string, AiTool.Any>> = AiTool.HandlerServices<Tools[keyof Tools]>
+
+const toTool = <Tools extends Record<string, AiTool.Any>>(
+  { handle }: Toolkit.WithHandler<Tools>,
+  name: keyof Tools & string,
+  tool: AiTool.Any,
+  services: Context.Context<Needs<Tools>>
+): Tool => {
+  const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(tool.parametersSchema), {
+    errors: "all",
+    onExcessProperty: "error"
+  })
+  return {
+    name,
+    description: AiTool.getDescription(tool) ?? "",
+    parameters: Schema.decodeUnknownSync(Schema.JsonObject)(AiTool.getJsonSchema(tool)),
+    annotations: annotationsOf(tool),
+    check: (args) =>
+      decode(args).pipe(
+        Effect.as([]),
+        Effect.catch((error) => Effect.succeed(InvalidInput.fromSchema(error).issues)),
+        Effect.provideContext(services)
+        // What a tool needs to read its arguments is among what its handler needs; of any tool the compiler cannot tell.
+      ) as Effect.Effect<ReadonlyArray<InputIssue>>,
+    run: (args) =>
+      // `check` has passed them.
+      handle(name, args as AiTool.ParametersEncoded<Tools[keyof Tools & string]>).pipe(
+        // The last result is the one that counts; those before it tell how far it is.
+        Effect.flatMap(Stream.runLast),
+        Effect.flatMap((last) => Effect.fromOption(last)),
+        Effect.mapError(failureOf),
+        Effect.flatMap(({ encodedResult, isFailure }) =>
+          isFailure ? Effect.fail(failureOf(encodedResult)) : Effect.succeed(toJson(encodedResult))
+        ),
+        Effect.provideContext(services)
+      )
+  }
+}
+
+/** The tools with their handlers, which live as long as the scope. */
+export const make = <Tools extends Record<string, AiTool.Any>, E, R>(
+  toolkit: Toolkit.Toolkit<Tools>,
+  handlers: Layer.Layer<AiTool.HandlersFor<Tools>, E, R>
+): Effect.Effect<ReadonlyArray<Tool>, E, R | Scope.Scope | Needs<Tools>> =>
+  Effect.gen(function* () {
+    const context = yield* Layer.build(handlers)
+    const handled = yield* Effect.provideContext(toolkit, context)
+    const services = yield* Effect.context<Needs<Tools>>()
+    return Object.entries(handled.tools).map(([name, tool]) => toTool(handled, name, tool, services))
+  })

@@ -5,7 +5,7 @@ import { Message, Session, SessionSummary } from "../../services/session/Session
 import { MessageId, SessionId } from "../../services/session/SessionId.ts"
 import { Acknowledgement } from "../../services/session/SessionManager.ts"
 import type * as Client from "../client.ts"
-import { answerTo } from "./answer.ts"
+import { answerTo } from "../answer.ts"
 import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
 import * as Output from "./Output.ts"

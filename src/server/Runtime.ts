@@ -5,7 +5,7 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
-import { type Duration, Effect, Layer } from "effect"
+import { type Duration, Effect, Layer, type Scope } from "effect"
 import type { LanguageModel } from "effect/ai"
 import { isReadonlyArrayNonEmpty } from "effect/Array"
 import { availableParallelism, tmpdir } from "node:os"
@@ -33,6 +33,7 @@ import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as TreeChaos from "../../layers/supervision/TreeChaos.ts"
 import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
 import * as ReapedProcesses from "../../layers/processes/ReapedProcesses.ts"
+import * as ToolkitTools from "../../layers/tools/ToolkitTools.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
@@ -94,7 +95,19 @@ export interface Options extends Parts {
   readonly retention?: Retention | undefined
   /** Tools besides the built-in ones, as `Tool.make` makes them. */
   readonly tools?: ReadonlyArray<Effect.Effect<Tool, never, Journal | EventBus | Processes>> | undefined
+  /** Toolkits of `effect/ai` with their handlers: `toolkit(MyToolkit, MyToolkit.toLayer({ … }))`. */
+  readonly toolkits?: ReadonlyArray<Effect.Effect<ReadonlyArray<Tool>, never, Scope.Scope>> | undefined
 }
+
+/** The tools of a toolkit, for `toolkits`. */
+export const toolkit = ToolkitTools.make
+
+const toolSet = ({ toolkits = [], tools = [] }: Options, scratch: string) =>
+  Layer.unwrap(
+    Effect.map(Effect.all(toolkits), (lists) =>
+      ToolSet.layer([...BuiltInTools.tools({ scratch }), ...tools, ...lists.flat().map((tool) => Effect.succeed(tool))])
+    )
+  )
 
 const model = ({ model, modelConcurrency: concurrency, models = [] }: Options) => {
   if (model !== undefined) {
@@ -131,9 +144,7 @@ const pool = (options: Options) =>
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = (options: Options, scratch: string) => {
-  const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(
-    Layer.provide(ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])]))
-  )
+  const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(Layer.provide(toolSet(options, scratch)))
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
