@@ -15,7 +15,13 @@
  */
 export * as Embedded from "./server/Runtime.ts"
 export * as Server from "./server/Server.ts"
+export { ask, type AskOptions, TurnCancelled, TurnFailed } from "./ask.ts"
 export { version } from "./version.ts"
+
+export * as AiSdkModel from "../layers/model/AiSdkModel.ts"
+export * as ResilientModel from "../layers/model/ResilientModel.ts"
+export * from "../services/model/ModelAnswer.ts"
+export { Price, Usage } from "../services/model/Usage.ts"
 
 export * from "../services/InvalidInput.ts"
 export * from "../services/events/EventBus.ts"
