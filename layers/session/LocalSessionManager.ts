@@ -5,7 +5,7 @@
  * holds nothing that could be lost: started again, it compares the sessions in memory with those that run and looks
  * through the journal once more.
  */
-import { Clock, Effect, Layer } from "effect"
+import { Clock, Duration, Effect, Layer } from "effect"
 import { LanguageModel } from "effect/ai"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
@@ -17,9 +17,12 @@ import { Registry } from "../../services/registry/Registry.ts"
 import { LOCAL, Person } from "../../services/access/Person.ts"
 import { rulesFor } from "../../services/permission/Approval.ts"
 import { defaults as budgetDefaults, type Limits, tighter } from "../../services/session/Budget.ts"
+import { AgentTypes } from "../../services/session/AgentType.ts"
+import { Compaction } from "../../services/session/Compaction.ts"
+import { Instructions } from "../../services/session/Instructions.ts"
 import { Command } from "../../services/session/decide.ts"
 import { recall } from "../../services/session/RecentMessages.ts"
-import type { Message } from "../../services/session/Session.ts"
+import type { Message, SessionSummary } from "../../services/session/Session.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import {
   generateCallId,
@@ -40,7 +43,7 @@ import {
 import { toSession } from "../../services/session/SessionState.ts"
 import { Transcript } from "../../services/session/Transcript.ts"
 import { Coordinators, Sessions } from "../../services/supervision/Places.ts"
-import { ToolFailure } from "../../services/tools/Tool.ts"
+import { type Tool, ToolFailure } from "../../services/tools/Tool.ts"
 import { Tools } from "../../services/tools/Tools.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import * as LiveSession from "./LiveSession.ts"
@@ -54,13 +57,19 @@ export interface Options {
   readonly limit?: number | undefined
   /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
   readonly budget?: Limits | undefined
+  /** How long a session is idle before it leaves memory (default 5 minutes). */
+  readonly hibernateAfter?: Duration.Input | undefined
 }
 
 const childId = "session manager"
 /** Events read at a time to list messages. */
 const PAGE = 500
 
-export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 }: Options = {}) {
+export const make = Effect.fnUntraced(function* ({
+  budget = {},
+  hibernateAfter = "5 minutes",
+  limit = 100_000
+}: Options = {}) {
   const journal = yield* Journal
   const bus = yield* EventBus
   const pool = yield* WorkerPool
@@ -75,9 +84,13 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
     clock: yield* Clock.Clock,
     model: yield* LanguageModel.LanguageModel,
     limits: yield* ModelLimits,
+    agentTypes: yield* AgentTypes,
+    compaction: yield* Compaction,
+    instructions: yield* Instructions,
     sessions: yield* Sessions,
     limit,
     budget: { ...budgetDefaults, ...budget },
+    hibernateAfter: Duration.toMillis(Duration.fromInputUnsafe(hibernateAfter)),
     scope: yield* Effect.scope
   })
 
@@ -88,8 +101,8 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
         id: childId,
         start: Effect.as(
           supply.reconcile,
-          Effect.all([LiveSession.persist(recoverOpen(journal, supply.reach)), supply.keep], {
-            concurrency: 2,
+          Effect.all([LiveSession.persist(recoverOpen(journal, supply.reach)), supply.keep, supply.hibernate], {
+            concurrency: 3,
             discard: true
           })
         )
@@ -98,11 +111,15 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
     () => Effect.ignore(Effect.andThen(coordinators.terminateChild(childId), coordinators.deleteChild(childId)))
   )
 
+  /** As it is seen while it is not in memory. */
+  const asStored = <A extends SessionSummary>(session: A): A =>
+    supply.isAsleep(session.id) ? { ...session, status: "hibernated" } : session
+
   /** What is stored of a session that need not be in memory for that. */
   const getStored = Effect.fnUntraced(function* (sessionId: SessionId) {
     const head = yield* journal.head(Topic.ofSession(sessionId))
     if (head === undefined) return yield* new SessionNotFound({ sessionId })
-    if (!head.open) return yield* dormant(head)
+    if (!head.open) return asStored(yield* dormant(head))
     const session = yield* Effect.catchTag(supply.reach(sessionId), "SessionHasEnded", () => Effect.undefined)
     return session === undefined ? yield* dormant(head) : toSession(session.state)
   })
@@ -138,10 +155,17 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
     const tool = yield* tools.get(options.tool)
     const issues = yield* tool.check(args)
     if (issues.length > 0) return yield* new InvalidInput({ subject: `tool ${tool.name}`, issues })
-    const session = yield* supply.reach(sessionId)
+    return yield* supply.use(sessionId, (session) => runIn(session, tool, options))
+  })
+
+  const runIn = Effect.fnUntraced(function* (
+    session: LiveSession.LiveSession,
+    tool: Tool,
+    { args, priority, sessionId }: Parameters<SessionManager["Service"]["runTool"]>[0]
+  ) {
     const callId = yield* generateCallId
     if (tool.annotations.weight === "heavy") {
-      const task = { sessionId, callId, tool, args, priority: options.priority, key: session.state.agentType }
+      const task = { sessionId, callId, tool, args, priority, key: session.state.agentType }
       const place = Effect.map(pool.admit(task), (admission) => ({
         admissions: [admission],
         command: Command.RequestCall({ call: { callId, tool: tool.name, args, workerId: admission.workerId } })
@@ -187,6 +211,7 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
 
   const resolvePermission = Effect.fnUntraced(function* ({ remember = false, ...reply }: PermissionReply) {
     const { decision, hash, permissionId, sessionId } = reply
+    // What waits for an answer keeps its session in memory.
     const session = yield* supply.reach(sessionId)
     const asked = session.state.permission.pending.find((asked) => asked.permissionId === permissionId)
     const shown =
@@ -237,6 +262,7 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
           agentType: options.agentType ?? "default",
           metadata: options.metadata ?? {},
           ...(person === LOCAL ? undefined : { owner: person }),
+          ...(options.directory === undefined ? undefined : { directory: options.directory }),
           ...(options.limits === undefined ? undefined : { limits: options.limits }),
           ...(options.whenBusy === undefined ? undefined : { whenBusy: options.whenBusy }),
           ...(options.permissions === undefined ? undefined : { permissions: options.permissions })
@@ -245,10 +271,9 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
       return toSession(session.state)
     }),
     stop: (sessionId, reason = "stopped") =>
-      supply.reach(sessionId).pipe(
-        Effect.flatMap((session) => LiveSession.stop(session, reason)),
-        Effect.catchTag("SessionHasEnded", () => Effect.void)
-      ),
+      supply
+        .use(sessionId, (session) => LiveSession.stop(session, reason))
+        .pipe(Effect.catchTag("SessionHasEnded", () => Effect.void)),
     get: (sessionId) =>
       Effect.suspend(() => {
         const session = supply.find(sessionId)
@@ -262,12 +287,12 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
           owner: parent,
           limit
         }),
-        (heads) => Effect.forEach(heads, summaryOf)
+        (heads) => Effect.forEach(heads, (head) => Effect.map(summaryOf(head), asStored))
       ),
-    send: ({ from, messageId, sessionId, text, whenBusy }) =>
+    send: ({ attachments, from, messageId, sessionId, text, whenBusy }) =>
       Effect.flatMap(messageId === undefined ? generateMessageId : Effect.succeed(messageId), (messageId) =>
-        Effect.flatMap(supply.reach(sessionId), (session) =>
-          LiveSession.decide(session, Command.Send({ messageId, text, from, whenBusy })).pipe(
+        supply.use(sessionId, (session) =>
+          LiveSession.decide(session, Command.Send({ messageId, text, attachments, from, whenBusy })).pipe(
             Effect.map((state): Acknowledgement => ({
               messageId,
               sequence: recall(state.recent, messageId) ?? state.sequence
@@ -277,9 +302,9 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
           )
         )
       ),
-    cancelTurn: (sessionId) => Effect.flatMap(supply.reach(sessionId), LiveSession.cancelTurn),
+    cancelTurn: (sessionId) => supply.use(sessionId, LiveSession.cancelTurn),
     update: (sessionId, { metadata, title }) =>
-      Effect.flatMap(supply.reach(sessionId), (session) =>
+      supply.use(sessionId, (session) =>
         LiveSession.decide(session, Command.Update({ title, metadata })).pipe(
           LiveSession.narrow,
           Effect.catchTag(["SessionBusy", "TooManySubSessions"], Effect.die),

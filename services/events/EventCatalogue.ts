@@ -35,6 +35,7 @@ export const events: Catalogue<RuntimeEvent> = {
       permissions: "what it may do without asking, and whether somebody is there to be asked",
       whenBusy: "what becomes of a message that comes while it is busy, unless the message says so",
       limits: "what it and each of its turns may use up, within the server's own limits",
+      directory: "where it works; its `AGENTS.md` is told to the model",
       parent: "of a sub-session: where it hangs, and how long it may live"
     }
   },
@@ -51,7 +52,8 @@ export const events: Catalogue<RuntimeEvent> = {
       text: "the message",
       supersedes:
         "the running turn is cancelled for it, and it comes next; with `rollback` that turn is rolled back too",
-      from: "the agent that sent it; absent when a person did"
+      from: "the agent that sent it; absent when a person did",
+      attachments: "texts and pictures that came with it"
     }
   },
   TurnStarted: {
@@ -134,6 +136,17 @@ export const events: Catalogue<RuntimeEvent> = {
       answer
     }
   },
+  ContextCompacted: {
+    when: "The conversation was made to fit what the model may be shown. The journal keeps all of it.",
+    by: "the turn",
+    fields: {
+      turnId: turn,
+      upTo: "the last sequence that it goes for",
+      dropped: "results of tools that are shown no longer",
+      summary: "stands for all up to there, when that was summed up",
+      answer
+    }
+  },
   TurnRolledBack: {
     when: "A message with `rollback` took the turn's place: it is no part of the conversation any more, what it did stays done. Its `TurnEnded` follows.",
     by: session,
@@ -153,6 +166,16 @@ export const events: Catalogue<RuntimeEvent> = {
     when: "The model said a piece of its answer. Passing: it has no sequence, is never replayed, and may be missed.",
     by: "the turn, while it streams",
     fields: { turnId: turn, text: "the piece" }
+  },
+  SessionHibernated: {
+    when: "It was idle for long enough to leave memory; its next message wakes it. Passing.",
+    by: session,
+    fields: {}
+  },
+  SessionWoken: {
+    when: "It is back in memory. Passing.",
+    by: session,
+    fields: {}
   },
   WorkerQueued: {
     when: "Heavy work was accepted, in one append with the session's `ToolCallRequested`: always the first of its topic.",

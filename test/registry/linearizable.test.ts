@@ -96,7 +96,11 @@ const play = (clients: ReadonlyArray<Script>) =>
     ) {
       const token = ++tokens
       const scope = yield* Scope.make()
+      let isEnding = false
       const end = Effect.suspend(() => {
+        // A scope that is being closed is closed by whoever began.
+        if (isEnding) return Effect.void
+        isEnding = true
         const answer = history.call(client, { do: "unregister", key: where, token })
         return Effect.andThen(
           Scope.close(scope, Exit.void),
@@ -204,7 +208,7 @@ const registrationOf = (client: number, token: Token, called: number, returned: 
 
 describe("the registry under concurrent clients", () => {
   it("is linearizable: register by each policy, unregister, update and look up by eight clients", async () => {
-    await fc.assert(fuzzed(RegistryLayer), { numRuns: isLong ? 10_000 : 300 })
+    await fc.assert(fuzzed(RegistryLayer), { numRuns: isLong ? 4_000 : 300 })
   })
 
   it("a scope that closes while its owner is still registering leaves nothing behind from then on", async () => {

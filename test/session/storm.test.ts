@@ -128,7 +128,7 @@ describe("storms", () => {
         )
         // A history to reload, and not only a first event.
         yield* Effect.forEach(ids, (id) =>
-          Effect.forEach(Array.from({ length: 50 }), (_, at) => manager.update(id, { title: `title ${at}` }))
+          Effect.forEach(Array.from({ length: 20 }), (_, at) => manager.update(id, { title: `title ${at}` }))
         )
         const times: Array<number> = []
         for (const id of [...ids, ...ids]) {
