@@ -17,6 +17,7 @@ import { Root } from "../../services/supervision/Places.ts"
 import { watchTree } from "../../services/supervision/watchTree.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import { type ToolDescription, Tools } from "../../services/tools/Tools.ts"
+import { defaultPool } from "../../services/worker/PoolLimits.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { report } from "./Guard.ts"
 import * as knownTopic from "./knownTopic.ts"
@@ -46,7 +47,8 @@ const describe = ({ annotations, description, name, parameters }: Tool): ToolDes
   idempotent: annotations.idempotent,
   classes: annotations.classes,
   needsPermission: annotations.needsPermission,
-  deadline: Duration.toMillis(annotations.deadline)
+  deadline: Duration.toMillis(annotations.deadline),
+  ...(annotations.weight === "heavy" && { pool: annotations.pool ?? defaultPool })
 })
 
 export const make = Effect.gen(function* () {
@@ -65,9 +67,12 @@ export const make = Effect.gen(function* () {
     StartSession: (options) => contained("StartSession")(sessions.start(options)),
     StopSession: ({ reason, sessionId }) => contained("StopSession")(sessions.stop(sessionId, reason)),
     GetSession: ({ sessionId }) => contained("GetSession")(sessions.get(sessionId)),
-    ListSessions: ({ before, limit }) => contained("ListSessions")(sessions.list({ before, limit: limit ?? page })),
+    ListSessions: ({ before, limit, parent }) =>
+      contained("ListSessions")(sessions.list({ before, parent, limit: limit ?? page })),
     SendMessage: (options) => contained("SendMessage")(sessions.send(options)),
     CancelTurn: ({ sessionId }) => contained("CancelTurn")(sessions.cancelTurn(sessionId)),
+    ListPermissions: ({ sessionId }) => contained("ListPermissions")(sessions.permissions(sessionId)),
+    ResolvePermission: (reply) => contained("ResolvePermission")(sessions.resolvePermission(reply)),
     UpdateSession: ({ metadata, sessionId, title }) =>
       contained("UpdateSession")(sessions.update(sessionId, { title, metadata })),
     GetMessages: ({ after, limit, sessionId }) =>

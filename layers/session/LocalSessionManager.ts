@@ -5,7 +5,7 @@
  * holds nothing that could be lost: started again, it compares the sessions in memory with those that run and looks
  * through the journal once more.
  */
-import { Clock, Effect, Layer } from "effect"
+import { Clock, Duration, Effect, Layer } from "effect"
 import { LanguageModel } from "effect/ai"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
@@ -14,9 +14,15 @@ import { Journal } from "../../services/journal/Journal.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import { ModelLimits } from "../../services/model/ModelLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
+import { LOCAL, Person } from "../../services/access/Person.ts"
+import { rulesFor } from "../../services/permission/Approval.ts"
+import { defaults as budgetDefaults, type Limits, tighter } from "../../services/session/Budget.ts"
+import { AgentTypes } from "../../services/session/AgentType.ts"
+import { Compaction } from "../../services/session/Compaction.ts"
+import { Instructions } from "../../services/session/Instructions.ts"
 import { Command } from "../../services/session/decide.ts"
 import { recall } from "../../services/session/RecentMessages.ts"
-import type { Message } from "../../services/session/Session.ts"
+import type { Message, SessionSummary } from "../../services/session/Session.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import {
   generateCallId,
@@ -26,6 +32,9 @@ import {
 } from "../../services/session/SessionId.ts"
 import {
   type Acknowledgement,
+  type PermissionReply,
+  type StartOptions,
+  TooManySubSessions,
   SessionInterrupted,
   SessionManager,
   SessionNotFound,
@@ -34,24 +43,33 @@ import {
 import { toSession } from "../../services/session/SessionState.ts"
 import { Transcript } from "../../services/session/Transcript.ts"
 import { Coordinators, Sessions } from "../../services/supervision/Places.ts"
-import { ToolFailure } from "../../services/tools/Tool.ts"
+import { type Tool, ToolFailure } from "../../services/tools/Tool.ts"
 import { Tools } from "../../services/tools/Tools.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import * as LiveSession from "./LiveSession.ts"
 import { recoverOpen } from "./RecoverSessions.ts"
+import { conceive } from "./SubSessions.ts"
 import * as SessionSupply from "./SessionSupply.ts"
-import { dormant, summaryOf } from "./SessionStore.ts"
+import { dormant, eventAt, summaryOf } from "./SessionStore.ts"
 
 export interface Options {
   /** Sessions in memory at the same time (default 100,000). */
   readonly limit?: number | undefined
+  /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
+  readonly budget?: Limits | undefined
+  /** How long a session is idle before it leaves memory (default 5 minutes). */
+  readonly hibernateAfter?: Duration.Input | undefined
 }
 
 const childId = "session manager"
 /** Events read at a time to list messages. */
 const PAGE = 500
 
-export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = {}) {
+export const make = Effect.fnUntraced(function* ({
+  budget = {},
+  hibernateAfter = "5 minutes",
+  limit = 100_000
+}: Options = {}) {
   const journal = yield* Journal
   const bus = yield* EventBus
   const pool = yield* WorkerPool
@@ -66,8 +84,13 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     clock: yield* Clock.Clock,
     model: yield* LanguageModel.LanguageModel,
     limits: yield* ModelLimits,
+    agentTypes: yield* AgentTypes,
+    compaction: yield* Compaction,
+    instructions: yield* Instructions,
     sessions: yield* Sessions,
     limit,
+    budget: { ...budgetDefaults, ...budget },
+    hibernateAfter: Duration.toMillis(Duration.fromInputUnsafe(hibernateAfter)),
     scope: yield* Effect.scope
   })
 
@@ -78,8 +101,8 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
         id: childId,
         start: Effect.as(
           supply.reconcile,
-          Effect.all([LiveSession.persist(recoverOpen(journal, supply.reach)), supply.keep], {
-            concurrency: 2,
+          Effect.all([LiveSession.persist(recoverOpen(journal, supply.reach)), supply.keep, supply.hibernate], {
+            concurrency: 3,
             discard: true
           })
         )
@@ -88,11 +111,15 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     () => Effect.ignore(Effect.andThen(coordinators.terminateChild(childId), coordinators.deleteChild(childId)))
   )
 
+  /** As it is seen while it is not in memory. */
+  const asStored = <A extends SessionSummary>(session: A): A =>
+    supply.isAsleep(session.id) ? { ...session, status: "hibernated" } : session
+
   /** What is stored of a session that need not be in memory for that. */
   const getStored = Effect.fnUntraced(function* (sessionId: SessionId) {
     const head = yield* journal.head(Topic.ofSession(sessionId))
     if (head === undefined) return yield* new SessionNotFound({ sessionId })
-    if (!head.open) return yield* dormant(head)
+    if (!head.open) return asStored(yield* dormant(head))
     const session = yield* Effect.catchTag(supply.reach(sessionId), "SessionHasEnded", () => Effect.undefined)
     return session === undefined ? yield* dormant(head) : toSession(session.state)
   })
@@ -128,18 +155,24 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     const tool = yield* tools.get(options.tool)
     const issues = yield* tool.check(args)
     if (issues.length > 0) return yield* new InvalidInput({ subject: `tool ${tool.name}`, issues })
-    const session = yield* supply.reach(sessionId)
+    return yield* supply.use(sessionId, (session) => runIn(session, tool, options))
+  })
+
+  const runIn = Effect.fnUntraced(function* (
+    session: LiveSession.LiveSession,
+    tool: Tool,
+    { args, priority, sessionId }: Parameters<SessionManager["Service"]["runTool"]>[0]
+  ) {
     const callId = yield* generateCallId
     if (tool.annotations.weight === "heavy") {
-      const task = { sessionId, callId, tool, args, priority: options.priority, key: session.state.agentType }
+      const task = { sessionId, callId, tool, args, priority, key: session.state.agentType }
       const place = Effect.map(pool.admit(task), (admission) => ({
         admissions: [admission],
         command: Command.RequestCall({ call: { callId, tool: tool.name, args, workerId: admission.workerId } })
       }))
-      const { admissions } = yield* Effect.catchTag(
-        LiveSession.submit(session, session.inbox, place),
-        "TurnOver",
-        Effect.die
+      const { admissions } = yield* LiveSession.submit(session, session.inbox, place).pipe(
+        LiveSession.narrow,
+        Effect.catchTag(["SessionBusy", "TooManySubSessions"], Effect.die)
       )
       const workerId = admissions[0]?.workerId
       if (workerId === undefined) return yield* Effect.die(new Error("a heavy call was admitted without a worker"))
@@ -151,66 +184,138 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     const asked = LiveSession.decide(session, Command.RequestCall({ call: { callId, tool: tool.name, args } }))
     yield* asked.pipe(
       Effect.onError(() => Effect.sync(() => session.outcomes?.delete(callId))),
-      Effect.catchTag("TurnOver", Effect.die)
+      LiveSession.narrow,
+      Effect.catchTag(["SessionBusy", "TooManySubSessions"], Effect.die)
     )
     return yield* resultOf(yield* outcome)
   })
 
+  /** What is asked, as it was journaled. */
+  const askedAt = (sessionId: SessionId, sequence: number) =>
+    Effect.map(eventAt(journal, sessionId, sequence), (recorded) => {
+      if (recorded?.event._tag !== "PermissionRequested") return undefined
+      const { _tag, ...permission } = recorded.event
+      return permission
+    })
+
+  const permissions = Effect.fnUntraced(function* (sessionId: SessionId) {
+    const head = yield* journal.head(Topic.ofSession(sessionId))
+    if (head === undefined) return yield* new SessionNotFound({ sessionId })
+    const session = head.open
+      ? yield* Effect.catchTag(supply.reach(sessionId), "SessionHasEnded", () => Effect.undefined)
+      : undefined
+    const pending = session?.state.permission.pending ?? []
+    const asked = yield* Effect.forEach(pending, ({ sequence }) => askedAt(sessionId, sequence))
+    return asked.filter((permission) => permission !== undefined)
+  })
+
+  const resolvePermission = Effect.fnUntraced(function* ({ remember = false, ...reply }: PermissionReply) {
+    const { decision, hash, permissionId, sessionId } = reply
+    // What waits for an answer keeps its session in memory.
+    const session = yield* supply.reach(sessionId)
+    const asked = session.state.permission.pending.find((asked) => asked.permissionId === permissionId)
+    const shown =
+      remember && decision === "allow" && asked !== undefined ? yield* askedAt(sessionId, asked.sequence) : undefined
+    const now = yield* Clock.currentTimeMillis
+    const allowed = shown === undefined ? undefined : rulesFor(shown)
+    const person = yield* Person
+    yield* LiveSession.decide(
+      session,
+      Command.AnswerPermission({ permissionId, decision, hash, person, allowed, now })
+    ).pipe(
+      Effect.catchTag(["TurnOver", "CallNotWaiting", "SessionBusy", "TooManySubSessions"], Effect.die),
+      Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId })))
+    )
+  })
+
+  const startBelow = Effect.fnUntraced(function* (options: StartOptions, above: NonNullable<StartOptions["parent"]>) {
+    if (options.sessionId !== undefined) {
+      const issues = [{ path: "sessionId", message: "a sub-session's id is made for it: leave it out" }]
+      return yield* new InvalidInput({ subject: "StartSession", issues })
+    }
+    const parent = yield* supply.reach(above.sessionId)
+    const { limits, parent: grand } = parent.state
+    const { depth = budgetDefaults.depth } = tighter({ ...budgetDefaults, ...budget }, limits ?? {})
+    if ((grand?.depth ?? 0) >= depth) return yield* new TooManySubSessions({ sessionId: parent.id, limit: depth })
+    const { agentType = parent.state.agentType, metadata, title = "" } = options
+    const begin = Effect.map(conceive(parent, { ...above, agentType, metadata, title }), ({ attachment, child }) => ({
+      admissions: [attachment],
+      command: Command.Spawn({ child, callId: undefined }),
+      child
+    }))
+    const { child } = yield* LiveSession.submit(parent, parent.inbox, begin).pipe(
+      LiveSession.narrow,
+      Effect.catchTag(["SessionBusy", "MailboxFull"], Effect.die)
+    )
+    return toSession((yield* supply.reach(child.sessionId)).state)
+  })
+
   return SessionManager.of({
     start: Effect.fnUntraced(function* (options) {
+      if (options.parent !== undefined) return yield* startBelow(options, options.parent)
       const sessionId = options.sessionId ?? (yield* generateSessionId)
+      const person = yield* Person
       const session = yield* supply
         .begin(sessionId, {
           _tag: "SessionStarted",
           title: options.title ?? "",
           agentType: options.agentType ?? "default",
-          metadata: options.metadata ?? {}
+          metadata: options.metadata ?? {},
+          ...(person === LOCAL ? undefined : { owner: person }),
+          ...(options.directory === undefined ? undefined : { directory: options.directory }),
+          ...(options.limits === undefined ? undefined : { limits: options.limits }),
+          ...(options.whenBusy === undefined ? undefined : { whenBusy: options.whenBusy }),
+          ...(options.permissions === undefined ? undefined : { permissions: options.permissions })
         })
         .pipe(Effect.catchTag("SessionNotFound", Effect.die))
       return toSession(session.state)
     }),
     stop: (sessionId, reason = "stopped") =>
-      supply.reach(sessionId).pipe(
-        Effect.flatMap((session) => LiveSession.stop(session, reason)),
-        Effect.catchTag("SessionHasEnded", () => Effect.void)
-      ),
+      supply
+        .use(sessionId, (session) => LiveSession.stop(session, reason))
+        .pipe(Effect.catchTag("SessionHasEnded", () => Effect.void)),
     get: (sessionId) =>
       Effect.suspend(() => {
         const session = supply.find(sessionId)
         return session === undefined ? getStored(sessionId) : Effect.succeed(toSession(session.state))
       }),
-    list: ({ before, limit }) =>
+    list: ({ before, limit, parent }) =>
       Effect.flatMap(
         journal.heads({
           prefix: "session:",
           before: before === undefined ? undefined : Topic.ofSession(before),
+          owner: parent,
           limit
         }),
-        (heads) => Effect.forEach(heads, summaryOf)
+        (heads) => Effect.forEach(heads, (head) => Effect.map(summaryOf(head), asStored))
       ),
-    send: ({ from, messageId, sessionId, text }) =>
+    send: ({ attachments, from, messageId, sessionId, text, whenBusy }) =>
       Effect.flatMap(messageId === undefined ? generateMessageId : Effect.succeed(messageId), (messageId) =>
-        Effect.flatMap(supply.reach(sessionId), (session) =>
-          LiveSession.decide(session, Command.Send({ messageId, text, from })).pipe(
+        supply.use(sessionId, (session) =>
+          LiveSession.decide(session, Command.Send({ messageId, text, attachments, from, whenBusy })).pipe(
             Effect.map((state): Acknowledgement => ({
               messageId,
               sequence: recall(state.recent, messageId) ?? state.sequence
             })),
-            Effect.catchTag("TurnOver", Effect.die)
+            LiveSession.narrow,
+            Effect.catchTag("TooManySubSessions", Effect.die)
           )
         )
       ),
-    cancelTurn: (sessionId) => Effect.flatMap(supply.reach(sessionId), LiveSession.cancelTurn),
+    cancelTurn: (sessionId) => supply.use(sessionId, LiveSession.cancelTurn),
     update: (sessionId, { metadata, title }) =>
-      Effect.flatMap(supply.reach(sessionId), (session) =>
+      supply.use(sessionId, (session) =>
         LiveSession.decide(session, Command.Update({ title, metadata })).pipe(
-          Effect.catchTag("TurnOver", Effect.die),
+          LiveSession.narrow,
+          Effect.catchTag(["SessionBusy", "TooManySubSessions"], Effect.die),
           // An update waits in no mailbox: only a session that takes nothing at all refuses it so.
           Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId }))),
           Effect.map(toSession)
         )
       ),
     messages,
+    permissions,
+    resolvePermission,
     runTool
   })
 })

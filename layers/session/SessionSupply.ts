@@ -8,7 +8,6 @@
  */
 import { Clock, Deferred, Effect, Exit, Predicate, Schedule, type Scope } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
-import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import {
@@ -19,12 +18,14 @@ import {
 } from "../../services/session/SessionManager.ts"
 import { fold, type SessionState } from "../../services/session/SessionState.ts"
 import { type SupervisorRef, SupervisorStopped } from "../../services/supervision/Supervisor.ts"
+import * as Asleep from "./Asleep.ts"
+import { IdleList } from "./IdleList.ts"
 import * as LiveSession from "./LiveSession.ts"
+import type { Unavailable } from "./Unavailable.ts"
 import * as SessionDuties from "./SessionDuties.ts"
 import * as SessionProcess from "./SessionProcess.ts"
+import type { Others } from "./SubSessions.ts"
 import { appendOf, load } from "./SessionStore.ts"
-
-export type Unavailable = SessionNotFound | SessionHasEnded | SessionInterrupted | TooManySessions | StorageError
 
 /** How long a caller waits for a session that is being restarted. */
 const COMEBACK = "5 seconds"
@@ -34,10 +35,18 @@ const CONCURRENCY = 16
 /** Whether a start that failed for this may go well another time. */
 const isPassing = (cause: unknown): boolean => Predicate.isTagged(cause, "StorageUnavailable")
 
-export interface Options extends Omit<SessionProcess.Services, "onDown" | "onGivenUp"> {
+/** The supervisor of the sessions below one. */
+const subsOf = (id: SessionId): string => `${id} sub-sessions`
+
+export interface Options extends Omit<
+  SessionProcess.Services,
+  "onDown" | "onGivenUp" | "onIdle" | "asleep" | "others"
+> {
   readonly sessions: SupervisorRef
   /** Sessions in memory at the same time. */
   readonly limit: number
+  /** Milliseconds that a session is idle before it leaves memory. */
+  readonly hibernateAfter: number
   readonly scope: Scope.Scope
 }
 
@@ -47,14 +56,25 @@ export const make = (options: Options) => {
   const starting = new Map<SessionId, Deferred.Deferred<LiveSession.LiveSession, Unavailable>>()
   /** Crashed, and not yet seen to be up again or given up on. */
   const down = new Set<LiveSession.LiveSession>()
+  /** Supervisors of sub-sessions whose session is gone. */
+  const retired = new Set<string>()
   let wakeKeeper: (() => void) | undefined
   let isClosed = false
 
+  const asleep = Asleep.make(options.registry, bus)
+  const idle = new IdleList<LiveSession.LiveSession>(options.hibernateAfter)
+  const others: Others = { reach: (id) => reach(id), find: (id) => live.get(id) }
   const process = SessionProcess.make(
     {
       ...options,
+      others,
+      asleep,
+      onIdle: (session) => idle.add(session, options.clock.currentTimeMillisUnsafe()),
       onDown: (session) => {
-        if (session.status === "gone") forget(session)
+        idle.delete(session)
+        if (session.status === "hibernated") {
+          if (live.get(session.id) === session) live.delete(session.id)
+        } else if (session.status === "gone") forget(session)
         else {
           down.add(session)
           wakeKeeper?.()
@@ -62,19 +82,40 @@ export const make = (options: Options) => {
       },
       onGivenUp: (session) => forget(session)
     },
-    SessionDuties.make(options)
+    SessionDuties.make({ ...options, others })
   )
 
   const forget = (session: LiveSession.LiveSession): void => {
     session.status = "gone"
     down.delete(session)
     if (live.get(session.id) === session) live.delete(session.id)
+    if (session.state.nextSub > 0) {
+      retired.add(subsOf(session.id))
+      wakeKeeper?.()
+    }
     for (const resume of session.comeback?.splice(0) ?? []) resume()
+  }
+
+  /** Sub-sessions have a supervisor of their own beside their session, as long as that lives. */
+  const placeOf = ({ state }: LiveSession.LiveSession) => {
+    const { parent } = state
+    if (parent === undefined) return Effect.succeed(sessions)
+    const id = subsOf(parent.sessionId)
+    return sessions.getSupervisor(id).pipe(
+      Effect.catchTag("ChildNotFound", () =>
+        sessions.startDynamicSupervisor(
+          { id, intensity: 3, period: "5 seconds", intensityPer: "child" },
+          { restart: "temporary" }
+        )
+      ),
+      // Somebody else was faster.
+      Effect.catchTag("ChildExists", () => Effect.orDie(sessions.getSupervisor(id)))
+    )
   }
 
   /** Starts a child as soon as its supervisor is there, should it be about to be started again. */
   const startChild = (session: LiveSession.LiveSession) =>
-    sessions.startChild(process.spec(session)).pipe(
+    Effect.flatMap(placeOf(session), (place) => place.startChild(process.spec(session))).pipe(
       Effect.retry({
         schedule: Schedule.spaced("25 millis"),
         while: (error) => error._tag === "SupervisorStopped" && !isClosed
@@ -85,35 +126,44 @@ export const make = (options: Options) => {
       })
     )
 
+  /** The same for one whose life before this may still be on its way out: it needs a few steps of other fibers. */
+  const startFresh = (session: LiveSession.LiveSession, tries = 10_000): ReturnType<typeof startChild> =>
+    Effect.catchTag(startChild(session), "ChildExists", (error) =>
+      tries === 0 ? Effect.fail(error) : Effect.andThen(Effect.yieldNow, startFresh(session, tries - 1))
+    )
+
   /** Starts a session again that its supervisor has lost with all its children; it does nothing for any other. */
   const revive = (session: LiveSession.LiveSession): Effect.Effect<void> =>
-    Effect.matchEffect(sessions.getChildSpec(session.id), {
-      onSuccess: () => Effect.void,
-      onFailure: () =>
-        session.status !== "down" || isClosed
-          ? Effect.void
-          : startChild(session).pipe(
-              // Somebody else was faster.
-              Effect.catchTag("ChildExists", () => Effect.void),
-              Effect.catch((error) => {
-                // The next round tries once more, unless its journal cannot be read at all.
-                const isHopeless = error._tag === "ChildStartFailed" && !isPassing(error.cause)
-                return Effect.andThen(
-                  Effect.logWarning(`session ${session.id} could not be started again`, error),
-                  Effect.sync(() => {
-                    if (isHopeless) forget(session)
-                  })
-                )
-              })
-            )
-    })
+    Effect.matchEffect(
+      Effect.flatMap(placeOf(session), (place) => place.getChildSpec(session.id)),
+      {
+        onSuccess: () => Effect.void,
+        onFailure: () =>
+          session.status !== "down" || isClosed
+            ? Effect.void
+            : startChild(session).pipe(
+                // Somebody else was faster.
+                Effect.catchTag("ChildExists", () => Effect.void),
+                Effect.catch((error) => {
+                  // The next round tries once more, unless its journal cannot be read at all.
+                  const isHopeless = error._tag === "ChildStartFailed" && !isPassing(error.cause)
+                  return Effect.andThen(
+                    Effect.logWarning(`session ${session.id} could not be started again`, error),
+                    Effect.sync(() => {
+                      if (isHopeless) forget(session)
+                    })
+                  )
+                })
+              )
+      }
+    )
 
   /** Puts a state into memory and starts its fiber. */
   const launch = Effect.fnUntraced(function* (
     state: SessionState
   ): Effect.fn.Return<LiveSession.LiveSession, SessionInterrupted | TooManySessions> {
     const session = LiveSession.make(state)
-    yield* startChild(session).pipe(
+    yield* startFresh(session).pipe(
       Effect.catchTags({
         MaxChildren: ({ limit }) => Effect.fail(new TooManySessions({ limit })),
         ChildStartFailed: (error) => interrupted(state.id, error),
@@ -211,9 +261,9 @@ export const make = (options: Options) => {
   const begin = (id: SessionId, event: SessionEvent): Effect.Effect<LiveSession.LiveSession, Unavailable> =>
     Effect.suspend(() => (live.has(id) ? reach(id) : once(id, startNew(id, event))))
 
-  /** Returns when some session is down. For one fiber only. */
+  /** Returns when some session is down, or there is something to clear away. For one fiber only. */
   const someDown: Effect.Effect<void> = Effect.callback((resume) => {
-    if (down.size > 0) resume(Effect.void)
+    if (down.size + retired.size > 0) resume(Effect.void)
     else {
       wakeKeeper = () => {
         wakeKeeper = undefined
@@ -226,6 +276,13 @@ export const make = (options: Options) => {
   const keep: Effect.Effect<never> = someDown.pipe(
     // A restart takes no time when all is well: what is still down after this is worth a look.
     Effect.andThen(Effect.sleep("100 millis")),
+    Effect.andThen(
+      Effect.suspend(() => {
+        const ids = Array.from(retired)
+        retired.clear()
+        return Effect.forEach(ids, (id) => Effect.ignore(sessions.terminateChild(id)), { discard: true })
+      })
+    ),
     Effect.andThen(
       Effect.suspend(() =>
         Effect.forEach(
@@ -241,11 +298,38 @@ export const make = (options: Options) => {
     Effect.forever
   )
 
+  /** Lets the sessions leave memory that were idle for long enough, for ever. */
+  const hibernate: Effect.Effect<never> = Effect.forever(
+    Effect.flatMap(idle.due, (sessions) =>
+      Effect.sync(() => {
+        for (const session of sessions) LiveSession.hibernate(session)
+      })
+    )
+  )
+
+  /**
+   * Does something with a session. One that leaves memory in the same instant has taken nothing, and so it is done with
+   * its next life.
+   */
+  const use = <A, E>(
+    id: SessionId,
+    work: (session: LiveSession.LiveSession) => Effect.Effect<A, E | SessionInterrupted>
+  ): Effect.Effect<A, E | Unavailable> =>
+    Effect.flatMap(reach(id), (session) =>
+      Effect.catchIf(
+        work(session),
+        (error): error is E & SessionInterrupted =>
+          session.status === "hibernated" && Predicate.isTagged(error, "SessionInterrupted"),
+        () => use(id, work)
+      )
+    )
+
   /** Makes the map agree with what the supervisor runs. */
   const reconcile = Effect.gen(function* () {
     const children = new Set((yield* sessions.whichChildren).map(({ id }) => id))
     for (const session of live.values()) {
-      if (children.has(session.id)) continue
+      const { parent } = session.state
+      if (parent === undefined ? children.has(session.id) : children.has(subsOf(parent.sessionId))) continue
       if (session.status === "down") down.add(session)
       else forget(session)
     }
@@ -254,13 +338,28 @@ export const make = (options: Options) => {
   /** Ends every fiber and leaves every session as it is, to be taken up again by the next start. */
   const close = Effect.suspend(() => {
     isClosed = true
-    return Effect.forEach(Array.from(live.keys()), (id) => Effect.ignore(sessions.terminateChild(id)), {
+    const children = new Set(
+      Array.from(live.values(), ({ id, state }) => (state.parent === undefined ? id : subsOf(state.parent.sessionId)))
+    )
+    const ended = Effect.forEach(children, (id) => Effect.ignore(sessions.terminateChild(id)), {
       concurrency: 64,
       discard: true
     })
+    return Effect.andThen(ended, asleep.close)
   })
 
-  return { begin, close, find: (id: SessionId) => live.get(id), keep, reach, reconcile, size: () => live.size }
+  return {
+    begin,
+    close,
+    hibernate,
+    isAsleep: asleep.has,
+    use,
+    find: (id: SessionId) => live.get(id),
+    keep,
+    reach,
+    reconcile,
+    size: () => live.size
+  }
 }
 
 export type SessionSupply = ReturnType<typeof make>

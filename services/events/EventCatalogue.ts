@@ -27,7 +27,17 @@ export const events: Catalogue<RuntimeEvent> = {
   SessionStarted: {
     when: "A session was created: always the first event of its topic.",
     by: session,
-    fields: { title: "for people", agentType: "the declared kind of agent", metadata: "labels of the caller's own" }
+    fields: {
+      title: "for people",
+      agentType: "the declared kind of agent",
+      metadata: "labels of the caller's own",
+      owner: "the person it belongs to; absent where nobody has to say who they are",
+      permissions: "what it may do without asking, and whether somebody is there to be asked",
+      whenBusy: "what becomes of a message that comes while it is busy, unless the message says so",
+      limits: "what it and each of its turns may use up, within the server's own limits",
+      directory: "where it works; its `AGENTS.md` is told to the model",
+      parent: "of a sub-session: where it hangs, and how long it may live"
+    }
   },
   SessionUpdated: {
     when: "Its title or its labels were changed.",
@@ -40,7 +50,10 @@ export const events: Catalogue<RuntimeEvent> = {
     fields: {
       messageId: "the caller's id of it, or one made for it",
       text: "the message",
-      from: "the agent that sent it; absent when a person did"
+      supersedes:
+        "the running turn is cancelled for it, and it comes next; with `rollback` that turn is rolled back too",
+      from: "the agent that sent it; absent when a person did",
+      attachments: "texts and pictures that came with it"
     }
   },
   TurnStarted: {
@@ -60,6 +73,53 @@ export const events: Catalogue<RuntimeEvent> = {
       answer
     }
   },
+  PermissionRequested: {
+    when: "A tool call waits until a person has allowed it. Journaled, so it waits over a restart.",
+    by: session,
+    fields: {
+      permissionId: "what an answer names",
+      callId: "the call",
+      tool: "name of the tool",
+      args: "exactly what it will be run with",
+      classes: "what the call touches",
+      expiresAt: "Unix time in milliseconds; unanswered by then, the answer is no",
+      hash: "what the answer is bound to: it covers session, person, tool and arguments",
+      path: "of a sub-agent's: the sub-sessions from this one down to the one that asks"
+    }
+  },
+  PermissionResolved: {
+    when: "A permission was answered, or is no longer waited for: exactly once for each `PermissionRequested`.",
+    by: session,
+    fields: {
+      permissionId: "the permission",
+      callId: "the call",
+      decision: "whether the call may run",
+      how: "`expired`: nobody answered in time; `withdrawn`: the turn or the session ended",
+      by: "the person who answered",
+      path: "of a sub-agent's: as it was asked",
+      allowed: "rules that the person added, so as not to be asked again"
+    }
+  },
+  SubSessionStarted: {
+    when: "A session below this one has begun, in one append with its own first event.",
+    by: session,
+    fields: {
+      sessionId: "the sub-session: its topic tells what it does",
+      index: "its number below this session: in the registry it is `{ session, sub, index }`",
+      agentType: "its type of agent",
+      callId: "the call that it is the outcome of; absent when it was started from outside"
+    }
+  },
+  SubSessionEnded: {
+    when: "A sub-session has come to its outcome, or to its end: exactly once for each `SubSessionStarted`.",
+    by: session,
+    fields: { sessionId: "the sub-session", spent: "tokens and money that it used" }
+  },
+  ToolCallQueued: {
+    when: "A heavy call that had to be allowed first is on the pool now.",
+    by: session,
+    fields: { callId: "the call", workerId: "the worker that runs it" }
+  },
   ToolCallSettled: {
     when: "A tool call ended: once for each `ToolCallRequested`, by recovery if need be.",
     by: session,
@@ -76,6 +136,22 @@ export const events: Catalogue<RuntimeEvent> = {
       answer
     }
   },
+  ContextCompacted: {
+    when: "The conversation was made to fit what the model may be shown. The journal keeps all of it.",
+    by: "the turn",
+    fields: {
+      turnId: turn,
+      upTo: "the last sequence that it goes for",
+      dropped: "results of tools that are shown no longer",
+      summary: "stands for all up to there, when that was summed up",
+      answer
+    }
+  },
+  TurnRolledBack: {
+    when: "A message with `rollback` took the turn's place: it is no part of the conversation any more, what it did stays done. Its `TurnEnded` follows.",
+    by: session,
+    fields: { turnId: turn }
+  },
   TurnEnded: {
     when: "A turn is over: exactly once for each `TurnStarted`, by recovery if need be.",
     by: session,
@@ -90,6 +166,16 @@ export const events: Catalogue<RuntimeEvent> = {
     when: "The model said a piece of its answer. Passing: it has no sequence, is never replayed, and may be missed.",
     by: "the turn, while it streams",
     fields: { turnId: turn, text: "the piece" }
+  },
+  SessionHibernated: {
+    when: "It was idle for long enough to leave memory; its next message wakes it. Passing.",
+    by: session,
+    fields: {}
+  },
+  SessionWoken: {
+    when: "It is back in memory. Passing.",
+    by: session,
+    fields: {}
   },
   WorkerQueued: {
     when: "Heavy work was accepted, in one append with the session's `ToolCallRequested`: always the first of its topic.",

@@ -20,17 +20,30 @@ import { DeliveryReceipt } from "../registry/AgentMessage.ts"
 import { AgentCursor, AgentOrder } from "../registry/AgentQuery.ts"
 import { AgentNotFound } from "../registry/Registry.ts"
 import { NoAgentAvailable, RoutingStrategy } from "../registry/Router.ts"
+import { Limits } from "../session/Budget.ts"
+import { MessageAttachments } from "../session/MessageAttachment.ts"
 import { Message, Session, SessionSummary } from "../session/Session.ts"
-import { SessionMetadata } from "../session/SessionEvent.ts"
+import {
+  Permission,
+  PermissionAlreadyResolved,
+  PermissionAnswer,
+  PermissionExpired,
+  PermissionId,
+  PermissionMismatch,
+  PermissionNotFound
+} from "../permission/Permission.ts"
+import { SessionMetadata, SessionPermissions, WhenBusy } from "../session/SessionEvent.ts"
 import { MessageId, SessionId } from "../session/SessionId.ts"
 import {
   Acknowledgement,
   MailboxFull,
   NoTurn,
+  SessionBusy,
   SessionHasEnded,
   SessionInterrupted,
   SessionNotFound,
-  TooManySessions
+  TooManySessions,
+  TooManySubSessions
 } from "../session/SessionManager.ts"
 import { ChaosRefused } from "../supervision/Chaos.ts"
 import { TreeNode } from "../supervision/SupervisionTree.ts"
@@ -83,6 +96,16 @@ const letter = {
 }
 const Pool = Schema.String.check(Schema.isMaxLength(32))
 const Permits = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxPermits }))
+const Permissions = Schema.optionalKey(
+  SessionPermissions.check(
+    Schema.makeFilter(({ rules = [] }) => (rules.length <= 100 ? undefined : "at most 100 rules"))
+  )
+)
+const Directory = Schema.String.check(
+  Schema.isMaxLength(4_096),
+  Schema.isPattern(/^(?:\/|[A-Za-z]:[\\/])[^\0]*$/, { message: "an absolute path" })
+)
+const Milliseconds = Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 604_800_000 })))
 /** What any call may answer besides its own errors. */
 export const common = [InvalidInput, Overloaded, ShuttingDown, InternalError] as const
 const onSession = [...common, StorageError, SessionNotFound, SessionInterrupted, TooManySessions] as const
@@ -93,10 +116,17 @@ export class GatewayRpcs extends RpcGroup.make(
       sessionId: Schema.optionalKey(SessionId),
       title: Title,
       agentType: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100))),
-      metadata: Metadata
+      metadata: Metadata,
+      permissions: Permissions,
+      whenBusy: Schema.optionalKey(WhenBusy),
+      limits: Schema.optionalKey(Limits),
+      directory: Schema.optionalKey(Directory),
+      parent: Schema.optionalKey(
+        Schema.Struct({ sessionId: SessionId, deadline: Milliseconds, idleLimit: Milliseconds })
+      )
     },
     success: Session,
-    error: Schema.Union([...common, StorageError, TooManySessions, SessionHasEnded, SessionInterrupted])
+    error: Schema.Union([...onSession, SessionHasEnded, TooManySubSessions])
   }),
   Rpc.make("StopSession", {
     payload: { sessionId: SessionId, reason: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(500))) },
@@ -108,7 +138,7 @@ export class GatewayRpcs extends RpcGroup.make(
     error: Schema.Union([...onSession])
   }),
   Rpc.make("ListSessions", {
-    payload: { before: Schema.optionalKey(SessionId), limit: Limit },
+    payload: { before: Schema.optionalKey(SessionId), parent: Schema.optionalKey(SessionId), limit: Limit },
     success: Schema.Array(SessionSummary),
     error: Schema.Union([...common, StorageError])
   }),
@@ -116,14 +146,39 @@ export class GatewayRpcs extends RpcGroup.make(
     payload: {
       sessionId: SessionId,
       text: Text,
-      messageId: Schema.optionalKey(MessageId)
+      messageId: Schema.optionalKey(MessageId),
+      attachments: Schema.optionalKey(MessageAttachments),
+      whenBusy: Schema.optionalKey(WhenBusy)
     },
     success: Acknowledgement,
-    error: Schema.Union([...onSession, SessionHasEnded, MailboxFull])
+    error: Schema.Union([...onSession, SessionHasEnded, SessionBusy, MailboxFull])
   }),
   Rpc.make("CancelTurn", {
     payload: { sessionId: SessionId },
     error: Schema.Union([...onSession, SessionHasEnded, NoTurn])
+  }),
+  Rpc.make("ListPermissions", {
+    payload: { sessionId: SessionId },
+    success: Schema.Array(Permission),
+    error: Schema.Union([...onSession])
+  }),
+  Rpc.make("ResolvePermission", {
+    payload: {
+      sessionId: SessionId,
+      permissionId: PermissionId,
+      decision: PermissionAnswer,
+      /** As `ListPermissions` or `PermissionRequested` shows it: so the answer is to what was seen. */
+      hash: Schema.String.check(Schema.isMaxLength(100)),
+      remember: Schema.optionalKey(Schema.Boolean)
+    },
+    error: Schema.Union([
+      ...onSession,
+      SessionHasEnded,
+      PermissionNotFound,
+      PermissionExpired,
+      PermissionMismatch,
+      PermissionAlreadyResolved
+    ])
   }),
   Rpc.make("UpdateSession", {
     payload: { sessionId: SessionId, title: Title, metadata: Metadata },

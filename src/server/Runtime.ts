@@ -25,6 +25,7 @@ import * as ResilientModel from "../../layers/model/ResilientModel.ts"
 import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
+import * as AgentsFile from "../../layers/session/AgentsFile.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -41,9 +42,12 @@ import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
 import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
-import { type Limits, ModelLimits } from "../../services/model/ModelLimits.ts"
+import { type Limits as ModelTimes, ModelLimits } from "../../services/model/ModelLimits.ts"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
+import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
+import * as Compaction from "../../services/session/Compaction.ts"
+import type { Limits } from "../../services/session/Budget.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
 import type { Supervisor } from "../../services/supervision/Supervisor.ts"
@@ -83,12 +87,22 @@ export interface Options extends Parts {
   readonly breakers?: PersistenceBreakers.Options | undefined
   /** Sessions in memory at the same time (default 100,000). */
   readonly sessions?: number | undefined
+  /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
+  readonly budget?: Limits | undefined
+  /** Tokens of a conversation that a model is shown (default 100,000). */
+  readonly contextTokens?: number | undefined
+  /** How a conversation is made to fit, in place of the runtime's own way. */
+  readonly compaction?: Compaction.Strategy | undefined
+  /** Kinds of agents, with what they are told and may do. */
+  readonly agentTypes?: ReadonlyArray<AgentType> | undefined
+  /** How long a session is idle before it leaves memory (default 5 minutes). */
+  readonly hibernateAfter?: Duration.Input | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
   readonly chaos?: boolean | undefined
   /** Without a `model` of one's own: the one that answers, and those that stand in for it (default none). */
   readonly models?: ReadonlyArray<ModelSettings> | undefined
   /** How long a model may be silent and take (default 30 seconds and 10 minutes). */
-  readonly modelLimits?: Limits | undefined
+  readonly modelLimits?: ModelTimes | undefined
   /** Requests under way at a provider of models (default 64). */
   readonly modelConcurrency?: number | undefined
   /** What is let go of once it is old (default nothing). */
@@ -147,7 +161,21 @@ const rooms = (options: Options, scratch: string) => {
   const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(Layer.provide(toolSet(options, scratch)))
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
-    Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
+    Layer.provideMerge(
+      LocalSessionManager.layer({
+        limit: options.sessions,
+        budget: options.budget,
+        hibernateAfter: options.hibernateAfter
+      })
+    ),
+    Layer.provide([
+      AgentsFile.layer,
+      Layer.succeed(
+        Compaction.Compaction,
+        options.compaction ?? Compaction.within(options.contextTokens ?? Compaction.TOKENS)
+      ),
+      Layer.succeed(AgentTypes, new Map((options.agentTypes ?? []).map((type) => [type.name, type])))
+    ]),
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provide(model(options)),

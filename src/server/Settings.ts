@@ -2,12 +2,15 @@
 import { Config, ConfigProvider, Duration, Effect, Redacted, Schema } from "effect"
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
+import { defaultLimits } from "../../services/gateway/ConnectionLimits.ts"
 import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
-import type { Limits } from "../../services/model/ModelLimits.ts"
+import type { Limits as ModelTimes } from "../../services/model/ModelLimits.ts"
 import { configured, type ModelSettings } from "../../services/model/ModelSettings.ts"
 import { Price } from "../../services/model/Usage.ts"
 import type { Pools } from "../../services/worker/PoolLimits.ts"
+import * as Compaction from "../../services/session/Compaction.ts"
+import type { Limits } from "../../services/session/Budget.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
 import * as poolsSetting from "./poolsSetting.ts"
 
@@ -26,15 +29,25 @@ export interface Settings {
   readonly pools: Pools
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
+  /** What a session and each of its turns may use up at most. */
+  readonly budget: Limits
+  /** How long a session is idle before it leaves memory. */
+  readonly hibernateAfter: Duration.Duration
+  /** Tokens of a conversation that a model is shown. */
+  readonly contextTokens: number
   /** What is let go of once it is old: by default nothing. */
   readonly retention: Retention
   /** The model that answers, and those that stand in for it: by default none, and then tools can still be run by hand. */
   readonly models: ReadonlyArray<ModelSettings>
-  readonly modelLimits: Limits
+  readonly modelLimits: ModelTimes
   /** Requests under way at a provider of models. */
   readonly modelConcurrency: number
   /** How often one session may call tools. */
   readonly toolRate: Rate | undefined
+  readonly limits: {
+    /** Calls that a connection may make in a second, on average. */
+    readonly callsPerSecond: number
+  }
   readonly breakers: {
     /** Failures in a row after which a dependency is left alone. */
     readonly failures: number
@@ -105,6 +118,14 @@ const openTime = (name: string, byDefault: Duration.Duration) =>
     ),
     name
   ).pipe(Config.withDefault(byDefault))
+const amount = (name: string) =>
+  Config.schema(
+    Schema.Finite.check(Schema.isGreaterThan(0, { message: "an amount of money above 0, as 0.50" })),
+    name
+  ).pipe(Config.withDefault(undefined))
+
+/** Milliseconds of a duration: `10 minutes`. */
+const time = (name: string) => Config.Duration(name).pipe(Config.map(Duration.toMillis), Config.withDefault(undefined))
 
 const fromConfig = Config.all({
   model,
@@ -120,6 +141,26 @@ const fromConfig = Config.all({
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
   pools: Config.String(poolsSetting.variable).pipe(Config.withDefault("{}")),
   chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
+  budget: Config.all({
+    steps: Config.schema(int(0, 10_000), "ESPALIER_STEPS").pipe(Config.withDefault(undefined)),
+    depth: Config.schema(int(0, 10), "ESPALIER_DEPTH").pipe(Config.withDefault(undefined)),
+    turnTokens: Config.schema(int(1, Number.MAX_SAFE_INTEGER), "ESPALIER_TURN_TOKENS").pipe(
+      Config.withDefault(undefined)
+    ),
+    sessionTokens: Config.schema(int(1, Number.MAX_SAFE_INTEGER), "ESPALIER_SESSION_TOKENS").pipe(
+      Config.withDefault(undefined)
+    ),
+    turnCost: amount("ESPALIER_TURN_COST"),
+    sessionCost: amount("ESPALIER_SESSION_COST"),
+    turnTime: time("ESPALIER_TURN_TIME"),
+    sessionTime: time("ESPALIER_SESSION_TIME")
+  }).pipe(
+    Config.map((given): Limits => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)))
+  ),
+  contextTokens: Config.schema(int(1_000, 10_000_000), "ESPALIER_CONTEXT_TOKENS").pipe(
+    Config.withDefault(Compaction.TOKENS)
+  ),
+  hibernateAfter: Config.Duration("ESPALIER_HIBERNATE_AFTER").pipe(Config.withDefault(Duration.minutes(5))),
   retention: Config.all({
     workers: age("ESPALIER_RETENTION_WORKERS"),
     sessions: age("ESPALIER_RETENTION_SESSIONS"),
@@ -131,6 +172,11 @@ const fromConfig = Config.all({
     Config.map((limit): Rate => ({ limit, per: "1 minute" })),
     Config.withDefault(undefined)
   ),
+  limits: Config.all({
+    callsPerSecond: Config.schema(int(1, 1_000_000), "ESPALIER_CALLS_PER_SECOND").pipe(
+      Config.withDefault(defaultLimits.callsPerSecond)
+    )
+  }),
   breakers: Config.all({
     failures: Config.schema(int(1, 1_000), "ESPALIER_BREAKER_FAILURES").pipe(Config.withDefault(5)),
     openFor: openTime("ESPALIER_BREAKER_OPEN", Duration.seconds(1)),

@@ -4,6 +4,7 @@
  */
 import { Effect, Layer } from "effect"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
+import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
@@ -53,7 +54,9 @@ const Sessions = Layer.effect(
             createdAt: 0,
             updatedAt: 0,
             queued: 0,
+            permissions: [],
             workers: [],
+            subSessions: [],
             sequence: 1
           }
           const recorded = yield* journal.append([
@@ -148,6 +151,7 @@ export const layer = Layer.mergeAll(
   NoAgents,
   NoMessages,
   NoBreakers,
+  TokenRateLimits.layer(),
   TreeChaos.layerRefused,
   Layer.succeed(Root, root as SupervisorRef)
 ).pipe(

@@ -7,6 +7,7 @@ import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
+import * as Delegate from "../../layers/tools/Delegate.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
@@ -16,6 +17,8 @@ import type { Recorded, RuntimeEvent } from "../../services/events/RuntimeEvent.
 import * as Topic from "../../services/events/Topic.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { StorageUnavailable } from "../../services/journal/StorageError.ts"
+import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
+import * as Compaction from "../../services/session/Compaction.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import * as Tool from "../../services/tools/Tool.ts"
 
@@ -92,6 +95,10 @@ const toolSet = ToolSet.layer([
   tool("wait_heavy", { weight: "heavy", idempotent: true }),
   tool("wait_other", { weight: "heavy", idempotent: true }),
   tool("guarded", { needsPermission: true }),
+  tool("shell", { classes: ["exec"] }),
+  tool("wait_shell", { classes: ["exec"], weight: "heavy", idempotent: true }),
+  tool("wait_write", { classes: ["write"], idempotent: true }),
+  Delegate.make,
   tool("broken", { run: () => Effect.die(new Error("poisoned")) }),
   tool("failing", { run: () => Effect.fail(new Tool.ToolFailure({ code: "no_luck", message: "try another day" })) }),
   tool("silent", { run: () => Effect.never, deadline: "1 minute" })
@@ -100,13 +107,31 @@ const toolSet = ToolSet.layer([
 export interface Options extends LocalSessionManager.Options {
   readonly model?: Layer.Layer<LanguageModel.LanguageModel> | undefined
   readonly pool?: BoundedWorkerPool.Options | undefined
+  /** Tokens that a model is shown. */
+  readonly tokens?: number | undefined
+  readonly agentTypes?: ReadonlyArray<AgentType> | undefined
+  readonly instructions?: Layer.Layer<never> | undefined
 }
 
 const tree = Layer.provide(RuntimeTree.layer, FiberSupervisor.layer)
 
 /** What a process has of its own; closing it is the death of the process. */
-export const layerProcess = ({ limit, model = OfflineModel.layer, pool }: Options = {}) =>
-  LocalSessionManager.layer({ limit }).pipe(
+export const layerProcess = ({
+  agentTypes = [],
+  budget,
+  hibernateAfter = Infinity,
+  instructions = Layer.empty,
+  limit,
+  model = OfflineModel.layer,
+  pool,
+  tokens = Compaction.TOKENS
+}: Options = {}) =>
+  LocalSessionManager.layer({ budget, hibernateAfter, limit }).pipe(
+    Layer.provide([
+      instructions,
+      Layer.succeed(Compaction.Compaction, Compaction.within(tokens)),
+      Layer.succeed(AgentTypes, new Map(agentTypes.map((type) => [type.name, type])))
+    ]),
     Layer.provideMerge(BoundedWorkerPool.layer(pool).pipe(Layer.provide(TokenRateLimits.layer()))),
     Layer.provideMerge(Layer.mergeAll(toolSet, model)),
     Layer.provideMerge(MemoryRegistry.layer),

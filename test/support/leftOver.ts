@@ -1,5 +1,5 @@
 /** What this process holds at an instant, and which processes carry a mark: for tests that look for what was left behind. */
-import { Metric } from "effect"
+import type { Metric } from "effect"
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 
 /** Counts the fibers of whatever it is provided to. */
