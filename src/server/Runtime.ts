@@ -42,7 +42,7 @@ import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
 import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
-import { type Limits, ModelLimits } from "../../services/model/ModelLimits.ts"
+import { type Limits as ModelTimes, ModelLimits } from "../../services/model/ModelLimits.ts"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
@@ -102,7 +102,7 @@ export interface Options extends Parts {
   /** Without a `model` of one's own: the one that answers, and those that stand in for it (default none). */
   readonly models?: ReadonlyArray<ModelSettings> | undefined
   /** How long a model may be silent and take (default 30 seconds and 10 minutes). */
-  readonly modelLimits?: Limits | undefined
+  readonly modelLimits?: ModelTimes | undefined
   /** Requests under way at a provider of models (default 64). */
   readonly modelConcurrency?: number | undefined
   /** What is let go of once it is old (default nothing). */

@@ -5,7 +5,7 @@ import { resolve } from "node:path"
 import { defaultLimits } from "../../services/gateway/ConnectionLimits.ts"
 import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
-import type { Limits } from "../../services/model/ModelLimits.ts"
+import type { Limits as ModelTimes } from "../../services/model/ModelLimits.ts"
 import { configured, type ModelSettings } from "../../services/model/ModelSettings.ts"
 import { Price } from "../../services/model/Usage.ts"
 import type { Pools } from "../../services/worker/PoolLimits.ts"
@@ -39,7 +39,7 @@ export interface Settings {
   readonly retention: Retention
   /** The model that answers, and those that stand in for it: by default none, and then tools can still be run by hand. */
   readonly models: ReadonlyArray<ModelSettings>
-  readonly modelLimits: Limits
+  readonly modelLimits: ModelTimes
   /** Requests under way at a provider of models. */
   readonly modelConcurrency: number
   /** How often one session may call tools. */
