@@ -32,6 +32,16 @@ export * from "../services/health/HealthEvent.ts"
 export * from "../services/journal/Journal.ts"
 export * from "../services/journal/StorageError.ts"
 export * from "../services/maintenance/MaintenanceEvent.ts"
+export type {
+  McpGrants,
+  McpServerConfig,
+  McpServerDeclaration,
+  McpServerDeclarations
+} from "../services/mcp/McpConfig.ts"
+export * from "../services/mcp/McpEvent.ts"
+export * from "../services/mcp/McpQuestions.ts"
+export * from "../services/mcp/McpServer.ts"
+export * from "../services/mcp/McpServers.ts"
 export * from "../services/registry/Agent.ts"
 export * from "../services/registry/Registry.ts"
 export * from "../services/session/Session.ts"

@@ -6,6 +6,7 @@ import { Cause, Duration, Effect, Stream } from "effect"
 import { EventBus } from "../../services/events/EventBus.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
+import { McpServers } from "../../services/mcp/McpServers.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
 import { Chaos } from "../../services/supervision/Chaos.ts"
@@ -50,6 +51,7 @@ export const make = Effect.gen(function* () {
   const registry = yield* Registry
   const root = yield* Root
   const chaos = yield* Chaos
+  const mcp = yield* McpServers
 
   return GatewayRpcs.of({
     StartSession: (options) => contained("StartSession")(sessions.start(options)),
@@ -82,7 +84,12 @@ export const make = Effect.gen(function* () {
     WatchTree: () => watchTree(contained("WatchTree")(root.tree)),
     KillChild: ({ path }) => contained("KillChild")(chaos.kill(path)),
     FindAgents: ({ limit, ...query }) => contained("FindAgents")(registry.find({ ...query, limit: limit ?? page })),
-    GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key))
+    GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key)),
+
+    McpServers: () => contained("McpServers")(mcp.list),
+    McpTools: ({ server }) => contained("McpTools")(mcp.tools(server)),
+    ApproveMcpTools: (options) => contained("ApproveMcpTools")(mcp.approve(options)),
+    RestartMcpServer: ({ server }) => contained("RestartMcpServer")(mcp.restart(server))
   })
 })
 

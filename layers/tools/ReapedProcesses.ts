@@ -12,6 +12,7 @@ import { accessSync, constants, statSync } from "node:fs"
 import { delimiter, isAbsolute, join } from "node:path"
 import type { Writable } from "node:stream"
 import {
+  type Child,
   type Command,
   CommandMissing,
   CommandNotStarted,
@@ -152,7 +153,14 @@ const guard = (group: number, mark: string, command: string): Effect.Effect<void
     child.stdout?.resume()
   })
 
-const run = Effect.fn("Processes.run")(function* (command: Command) {
+interface Begun {
+  readonly child: ChildProcess
+  readonly closed: Deferred.Deferred<void>
+  readonly exit: () => Exit
+}
+
+/** Starts a child below the scope; closing the scope stops it and all that it has started. */
+const begin = Effect.fnUntraced(function* (command: Command, stdin: "ignore" | "pipe") {
   const environment = environmentOf(command)
   const path = locate(command.command, environment["PATH"] ?? "/usr/bin:/bin")
   if (path === undefined) return yield* new CommandMissing({ command: command.command })
@@ -160,53 +168,83 @@ const run = Effect.fn("Processes.run")(function* (command: Command) {
   const stdout = makeTail(command.keep ?? 64 * 1024)
   const stderr = makeTail(command.keep ?? 64 * 1024)
   const closed = yield* Deferred.make<void>()
-
-  const child = yield* Effect.scoped(
+  const child = yield* Effect.uninterruptible(
     Effect.gen(function* () {
-      const child = yield* Effect.uninterruptible(
-        Effect.gen(function* () {
-          const child = spawn(shell, ["-c", gate, command.command, path, ...command.args], {
-            detached: true,
-            cwd: command.cwd,
-            env: { ...environment, ESPALIER_CHILD: mark },
-            stdio: ["ignore", "pipe", "pipe", "pipe"]
-          })
-          const word = child.stdio[3] as Writable
-          word.on("error", () => undefined)
-          child.stdout?.on("data", (chunk: Uint8Array) => {
-            stdout.add(chunk)
-            command.onStdout?.(chunk)
-          })
-          child.stderr?.on("data", (chunk: Uint8Array) => {
-            stderr.add(chunk)
-            command.onStderr?.(chunk)
-          })
-          child.once("close", () => Deferred.doneUnsafe(closed, Effect.void))
-          const group = yield* spawned(child, command.command)
-          // Without the word the child ends by itself.
-          yield* guard(group, mark, command.command).pipe(Effect.onError(() => Effect.sync(() => word.destroy())))
-          word.end("go\n")
-          return child
-        })
-      )
-      yield* exited(child)
-      // What it wrote last may still be in the pipe; what it left running may hold the pipe open for ever.
-      yield* Deferred.await(closed).pipe(Effect.timeoutOption("500 millis"))
+      const child = spawn(shell, ["-c", gate, command.command, path, ...command.args], {
+        detached: true,
+        cwd: command.cwd,
+        env: { ...environment, ESPALIER_CHILD: mark },
+        stdio: [stdin, "pipe", "pipe", "pipe"]
+      })
+      const word = child.stdio[3] as Writable
+      word.on("error", () => undefined)
+      child.stdout?.on("data", (chunk: Uint8Array) => {
+        // Whoever is talked to is heard as it speaks.
+        if (stdin === "ignore") stdout.add(chunk)
+        command.onStdout?.(chunk)
+      })
+      child.stderr?.on("data", (chunk: Uint8Array) => {
+        stderr.add(chunk)
+        command.onStderr?.(chunk)
+      })
+      child.once("close", () => Deferred.doneUnsafe(closed, Effect.void))
+      const group = yield* spawned(child, command.command)
+      // Without the word the child ends by itself.
+      yield* guard(group, mark, command.command).pipe(Effect.onError(() => Effect.sync(() => word.destroy())))
+      word.end("go\n")
       return child
     })
   )
-  yield* Deferred.await(closed).pipe(Effect.timeoutOption("500 millis"))
-  child.stdout?.destroy()
-  child.stderr?.destroy()
-  const exit: Exit = {
+  const exit = (): Exit => ({
     code: child.exitCode ?? undefined,
     signal: child.signalCode ?? undefined,
     stdout: stdout.text(),
     stderr: stderr.text()
-  }
-  return exit
+  })
+  return { child, closed, exit } satisfies Begun
 })
 
-export const make = Effect.sync(() => Processes.of({ run }))
+/** What it wrote last may still be in the pipe; what it left running may hold the pipe open for ever. */
+const drained = ({ closed }: Begun) => Deferred.await(closed).pipe(Effect.timeoutOption("500 millis"))
+
+const run = Effect.fn("Processes.run")(function* (command: Command) {
+  const begun = yield* Effect.scoped(
+    Effect.gen(function* () {
+      const begun = yield* begin(command, "ignore")
+      yield* exited(begun.child)
+      yield* drained(begun)
+      return begun
+    })
+  )
+  yield* drained(begun)
+  begun.child.stdout?.destroy()
+  begun.child.stderr?.destroy()
+  return begun.exit()
+})
+
+const open = Effect.fn("Processes.open")(function* (command: Command) {
+  // Added first and so run last: when the child is gone, nothing of its pipes is left either.
+  let begun: Begun | undefined
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const pipe of [begun?.child.stdin, begun?.child.stdout, begun?.child.stderr]) pipe?.destroy()
+    })
+  )
+  begun = yield* begin(command, "pipe")
+  const { child, exit } = begun
+  const input = child.stdin
+  // That it does not read any more is told by its exit, or by what it does not answer.
+  input?.on("error", () => undefined)
+  return {
+    pid: child.pid ?? 0,
+    write: (text, taken) => {
+      input?.write(text, taken)
+    },
+    stderr: () => exit().stderr,
+    exited: Effect.map(exited(child), exit)
+  } satisfies Child
+})
+
+export const make = Effect.sync(() => Processes.of({ run, open }))
 
 export const layer = Layer.effect(Processes, make)

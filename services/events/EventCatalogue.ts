@@ -19,6 +19,8 @@ const pool = "the worker pool"
 const supervisor = "the child's supervisor"
 const path = "the child's place in the tree, ids joined by `/`"
 const turn = "the turn"
+const mcp = "the keeper of MCP servers"
+const server = "its name in the configuration"
 
 export const events: Catalogue<RuntimeEvent> = {
   SessionStarted: {
@@ -176,6 +178,31 @@ export const events: Catalogue<RuntimeEvent> = {
     when: "A round of upkeep could not be finished; it is tried again.",
     by: "upkeep",
     fields: { message: "what stood in the way" }
+  },
+  McpServerReady: {
+    when: "An MCP server answers, and its tools can be called.",
+    by: mcp,
+    fields: { server, protocol: "the version of MCP that was agreed on", tools: "tools that may be used" }
+  },
+  McpServerDown: {
+    when: "The connection to an MCP server was lost; it is started again.",
+    by: mcp,
+    fields: { server, reason: "why, in a sentence" }
+  },
+  McpServerBroken: {
+    when: "An MCP server was lost more often than its intensity allows, and is left alone for a while.",
+    by: mcp,
+    fields: { server, reason: "why it was lost the last time", retryIn: "milliseconds until it is tried again" }
+  },
+  McpToolsBlocked: {
+    when: "Tools of an MCP server are not as they were approved. They cannot be called until they are approved.",
+    by: mcp,
+    fields: { server, tools: "their names on the server, the first 20" }
+  },
+  McpToolsApproved: {
+    when: "Somebody approved tools that were blocked.",
+    by: mcp,
+    fields: { server, tools: "their names on the server, the first 20" }
   }
 }
 

@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { HealthEvent } from "../health/HealthEvent.ts"
 import { MaintenanceEvent } from "../maintenance/MaintenanceEvent.ts"
+import { McpEvent } from "../mcp/McpEvent.ts"
 import { SessionDelta, SessionEvent } from "../session/SessionEvent.ts"
 import { SupervisionEvent } from "../supervision/SupervisionEvent.ts"
 import { WorkerEvent } from "../worker/WorkerEvent.ts"
@@ -17,7 +18,8 @@ export const RuntimeEvent = Schema.Union([
   SessionDelta,
   SupervisionEvent,
   HealthEvent,
-  MaintenanceEvent
+  MaintenanceEvent,
+  McpEvent
 ])
 export type RuntimeEvent = typeof RuntimeEvent.Type
 

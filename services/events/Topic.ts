@@ -8,9 +8,9 @@ import type { WorkerId } from "../worker/WorkerId.ts"
 
 export const Topic = Schema.String.check(
   Schema.isPattern(
-    /^(session:ses_[A-Za-z0-9_-]{1,64}|worker:wrk_[A-Za-z0-9_-]{1,64}|system:(agents|maintenance|health))$/,
+    /^(session:ses_[A-Za-z0-9_-]{1,64}|worker:wrk_[A-Za-z0-9_-]{1,64}|system:(agents|maintenance|health|mcp))$/,
     {
-      message: "a topic: session:<id>, worker:<id>, system:agents, system:maintenance or system:health"
+      message: "a topic: session:<id>, worker:<id>, system:agents, system:maintenance, system:health or system:mcp"
     }
   )
 ).pipe(Schema.brand("Topic"))
@@ -29,6 +29,7 @@ export const ofWorker = (id: WorkerId): Topic => Topic.make(`worker:${id}`)
 export const agents = Topic.make("system:agents")
 export const maintenance = Topic.make("system:maintenance")
 export const health = Topic.make("system:health")
+export const mcp = Topic.make("system:mcp")
 
 /** System topics live in a bounded window of memory; all others are in the journal. */
 export const isDurable = (topic: Topic): boolean => !topic.startsWith("system:")

@@ -12,6 +12,7 @@ import { Subject } from "../events/Topic.ts"
 import { TopicStats } from "../events/TopicStats.ts"
 import { InvalidInput } from "../InvalidInput.ts"
 import { StorageError } from "../journal/StorageError.ts"
+import { McpServer, McpServerNotFound, McpServerUnavailable, McpTool, McpToolNotFound } from "../mcp/McpServer.ts"
 import { Agent, AgentKey } from "../registry/Agent.ts"
 import { AgentNotFound } from "../registry/Registry.ts"
 import { Message, Session, SessionSummary } from "../session/Session.ts"
@@ -50,6 +51,8 @@ const Metadata = Schema.optionalKey(
     )
   )
 )
+const ServerName = Schema.String.check(Schema.isMaxLength(256))
+
 /** What any call may answer besides its own errors. */
 export const common = [InvalidInput, Overloaded, ShuttingDown, InternalError] as const
 const onSession = [...common, StorageError, SessionNotFound, SessionInterrupted, TooManySessions] as const
@@ -178,5 +181,24 @@ export class GatewayRpcs extends RpcGroup.make(
     payload: { key: AgentKey },
     success: Agent,
     error: Schema.Union([...common, AgentNotFound])
+  }),
+  /** The MCP servers that are declared, and how they are. */
+  Rpc.make("McpServers", { success: Schema.Array(McpServer), error: Schema.Union([...common]) }),
+  /** All that is known of the tools of one of them, those that are blocked or refused included. */
+  Rpc.make("McpTools", {
+    payload: { server: ServerName },
+    success: Schema.Array(McpTool),
+    error: Schema.Union([...common, McpServerNotFound])
+  }),
+  /** Approves what a server says now of one of its tools, or of all. Answers with those that were blocked before. */
+  Rpc.make("ApproveMcpTools", {
+    payload: { server: ServerName, tool: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256))) },
+    success: Schema.Array(Schema.String),
+    error: Schema.Union([...common, StorageError, McpServerNotFound, McpServerUnavailable, McpToolNotFound])
+  }),
+  /** Ends a server's life and begins another at once. */
+  Rpc.make("RestartMcpServer", {
+    payload: { server: ServerName },
+    error: Schema.Union([...common, McpServerNotFound])
   })
 ) {}

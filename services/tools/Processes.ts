@@ -5,7 +5,7 @@
  * names only. However the call ends (done, failed, interrupted, or the whole server killed) the group is asked to
  * stop, and what is still there two seconds later is killed.
  */
-import { Context, Data, type Effect } from "effect"
+import { Context, Data, type Effect, type Scope } from "effect"
 
 /** The program is not on the server's PATH, or the working directory does not exist. */
 export class CommandMissing extends Data.TaggedError("CommandMissing")<{ readonly command: string }> {}
@@ -40,10 +40,23 @@ export interface Exit {
   readonly stderr: string
 }
 
+/** A child that is talked to while it runs. What it writes goes to `onStdout` and `onStderr`. */
+export interface Child {
+  readonly pid: number
+  /** Hands text to its standard input; `taken` is called once the system has it, or will not take it. */
+  readonly write: (text: string, taken: () => void) => void
+  /** The last of what it wrote to its standard error. */
+  readonly stderr: () => string
+  /** Returns when it has ended, however that was. */
+  readonly exited: Effect.Effect<Exit>
+}
+
 export class Processes extends Context.Service<
   Processes,
   {
     /** Runs to its end. Whatever exit code it has is a success of running it. */
     readonly run: (command: Command) => Effect.Effect<Exit, CommandMissing | CommandNotStarted>
+    /** Starts it and returns; it is stopped, with all that it has started, when the scope closes. */
+    readonly open: (command: Command) => Effect.Effect<Child, CommandMissing | CommandNotStarted, Scope.Scope>
   }
 >()("espalier/tools/Processes") {}

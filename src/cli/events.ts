@@ -92,7 +92,7 @@ export const events = Command.make(
     topic: Argument.String("topic").pipe(
       Argument.withSchema(Subject),
       Argument.withDescription(
-        "session:<id>, worker:<id>, system:agents, system:maintenance or system:health; with --follow also session:* or worker:*"
+        "session:<id>, worker:<id>, system:agents, system:maintenance, system:health or system:mcp; with --follow also session:* or worker:*"
       ),
       Argument.optional
     ),

@@ -6,6 +6,7 @@ import { version } from "../version.ts"
 import { agents } from "./agents.ts"
 import { events } from "./events.ts"
 import * as Failure from "./Failure.ts"
+import { mcp } from "./mcp.ts"
 import { pool } from "./pool.ts"
 import { root } from "./Root.ts"
 import { serve } from "./serve.ts"
@@ -15,7 +16,9 @@ import { tool } from "./tool.ts"
 import { kill, tree } from "./tree.ts"
 import { worker } from "./worker.ts"
 
-const espalier = root.pipe(Command.withSubcommands([serve, session, tool, worker, events, pool, tree, kill, agents]))
+const espalier = root.pipe(
+  Command.withSubcommands([serve, session, tool, worker, events, pool, tree, kill, agents, mcp])
+)
 
 /** Help is printed when it is asked for; for a mistake one sentence is enough. */
 const presenter: CliOutput.Presenter = {

@@ -5,7 +5,7 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
-import { type Duration, type Effect, Layer } from "effect"
+import { type Duration, Effect, Layer } from "effect"
 import type { LanguageModel } from "effect/ai"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -16,6 +16,10 @@ import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import * as Upkeep from "../../layers/maintenance/Upkeep.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
+import * as FileMcpApprovals from "../../layers/mcp/FileMcpApprovals.ts"
+import * as MemoryMcpApprovals from "../../layers/mcp/MemoryMcpApprovals.ts"
+import * as ModelMcpQuestions from "../../layers/mcp/ModelMcpQuestions.ts"
+import * as SupervisedMcpServers from "../../layers/mcp/SupervisedMcpServers.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
@@ -30,6 +34,10 @@ import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
+import type { McpApprovals } from "../../services/mcp/McpApprovals.ts"
+import type { McpServerConfig, McpServerDeclarations } from "../../services/mcp/McpConfig.ts"
+import type { McpQuestions } from "../../services/mcp/McpQuestions.ts"
+import { McpServers } from "../../services/mcp/McpServers.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
@@ -37,15 +45,20 @@ import type { Processes } from "../../services/tools/Processes.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
+import { version } from "../version.ts"
+import type { InvalidConfig } from "./InvalidConfig.ts"
+import { readServers } from "./McpConfigFile.ts"
 
 /** Why a runtime may not start. */
-export type StartError = StorageError | StorageNewer | DataDirectoryBusy
+export type StartError = StorageError | StorageNewer | DataDirectoryBusy | InvalidConfig
 
 /** Layers of one's own, each in place of the runtime's. */
 export interface Parts {
   readonly eventBus?: Layer.Layer<EventBus, StartError, Journal | Foundation> | undefined
   readonly registry?: Layer.Layer<Registry, StartError, Foundation> | undefined
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
+  /** Who answers what MCP servers ask while their tools run. */
+  readonly mcpQuestions?: Layer.Layer<McpQuestions, StartError, LanguageModel.LanguageModel> | undefined
   readonly workerPool?:
     | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | Workers | ToolExecutors>
     | undefined
@@ -64,13 +77,22 @@ export interface Options extends Parts {
   readonly chaos?: boolean | undefined
   /** What is let go of once it is old (default nothing). */
   readonly retention?: Retention | undefined
+  /** MCP servers, as the `mcpServers` of a `.mcp.json` declares them; their tools stand beside all others. */
+  readonly mcpServers?: McpServerDeclarations | ReadonlyArray<McpServerConfig> | undefined
   /** Tools besides the built-in ones, as `Tool.make` makes them. */
   readonly tools?: ReadonlyArray<Effect.Effect<Tool, never, Journal | EventBus | Processes>> | undefined
 }
 
+/** The declared MCP servers. */
+const mcp = ({ mcpServers = [] }: Options) =>
+  Layer.unwrap(Effect.map(readServers(mcpServers), (servers) => SupervisedMcpServers.layer({ servers, version })))
+
 /** Everything but the journal, and the directory for what tools write while they work. */
-const rooms = (options: Options, scratch: string) => {
-  const tools = ToolSet.layer([...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])])
+const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<McpApprovals, E, R>) => {
+  const tools = ToolSet.layer(
+    [...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])],
+    McpServers.use(({ source }) => Effect.succeed([source]))
+  )
   const pool =
     options.workerPool ??
     BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
@@ -78,6 +100,9 @@ const rooms = (options: Options, scratch: string) => {
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
     Layer.provideMerge(pool),
     Layer.provideMerge(tools),
+    Layer.provideMerge(mcp(options)),
+    Layer.provide(approvals),
+    Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
     Layer.provide(options.model ?? OfflineModel.layer),
     Layer.provide(ReapedProcesses.layer),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
@@ -97,7 +122,7 @@ const tree = ({ chaos = false }: Options) =>
 
 /** A runtime that keeps everything in a data directory of its own. */
 export const layer = ({ dataDirectory, ...options }: Options & { readonly dataDirectory: string }) =>
-  rooms(options, join(dataDirectory, "scratch")).pipe(
+  rooms(options, join(dataDirectory, "scratch"), FileMcpApprovals.layer).pipe(
     Layer.provideMerge(SqlJournal.layer),
     Layer.provide(FileDataDirectory.layer(dataDirectory)),
     Layer.provideMerge(tree(options))
@@ -108,4 +133,7 @@ export const layerMemory = ({
   journal = MemoryJournal.layer(),
   ...options
 }: Options & { readonly journal?: Layer.Layer<Journal, StartError, Foundation> } = {}) =>
-  rooms(options, join(tmpdir(), "espalier")).pipe(Layer.provideMerge(journal), Layer.provideMerge(tree(options)))
+  rooms(options, join(tmpdir(), "espalier"), MemoryMcpApprovals.layer).pipe(
+    Layer.provideMerge(journal),
+    Layer.provideMerge(tree(options))
+  )

@@ -2,7 +2,9 @@
 import { Config, ConfigProvider, Duration, Effect, Schema } from "effect"
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
+import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
+import { readFile } from "./McpConfigFile.ts"
 
 export interface Settings {
   /** Where everything is kept. */
@@ -17,6 +19,8 @@ export interface Settings {
   readonly patience: Duration.Duration
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
+  /** Declared in the file that was named. */
+  readonly mcpServers: ReadonlyArray<McpServerConfig>
 }
 
 const int = (minimum: number, maximum: number) =>
@@ -28,7 +32,8 @@ const fromConfig = Config.all({
   permits: Config.schema(int(1, 256), "ESPALIER_PERMITS").pipe(Config.withDefault(3)),
   queue: Config.schema(int(0, 100_000), "ESPALIER_QUEUE").pipe(Config.withDefault(50)),
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
-  chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false))
+  chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
+  mcpConfig: Config.schema(Schema.NonEmptyString, "ESPALIER_MCP_CONFIG").pipe(Config.withDefault(undefined))
 })
 
 /** The user's own directory for the data of programs, as the platform has it. */
@@ -44,13 +49,16 @@ const ownDirectory = UserDirectories.UserDirectories.use((directories) => direct
 export const resolveSettings = Effect.fnUntraced(function* (given: {
   readonly dataDirectory?: string | undefined
   readonly port?: number | undefined
+  readonly mcpConfig?: string | undefined
 }) {
   const byHand = ConfigProvider.fromUnknown({
     ...(given.dataDirectory === undefined ? {} : { ESPALIER_DATA: given.dataDirectory }),
-    ...(given.port === undefined ? {} : { ESPALIER_PORT: String(given.port) })
+    ...(given.port === undefined ? {} : { ESPALIER_PORT: String(given.port) }),
+    ...(given.mcpConfig === undefined ? {} : { ESPALIER_MCP_CONFIG: given.mcpConfig })
   })
-  const { dataDirectory, ...rest } = yield* fromConfig
+  const { dataDirectory, mcpConfig, ...rest } = yield* fromConfig
     .parse(ConfigProvider.orElse(byHand, yield* ConfigProvider.ConfigProvider))
     .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
-  return { ...rest, dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory)) } satisfies Settings
+  const mcpServers = mcpConfig === undefined ? [] : yield* readFile(mcpConfig)
+  return { ...rest, mcpServers, dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory)) } satisfies Settings
 })

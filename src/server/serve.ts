@@ -4,6 +4,7 @@ import * as HttpGateway from "../../layers/gateway/HttpGateway.ts"
 import { version } from "../version.ts"
 import { Root } from "../../services/supervision/Places.ts"
 import { RuntimeGaveUp } from "../../services/supervision/RuntimeGaveUp.ts"
+import { mention } from "./McpConfigFile.ts"
 import * as Server from "./Server.ts"
 import { resolveSettings } from "./Settings.ts"
 
@@ -28,12 +29,14 @@ export const serve = Effect.fnUntraced(function* (
   given: {
     readonly port?: number | undefined
     readonly dataDirectory?: string | undefined
+    readonly mcpConfig?: string | undefined
     /** Say where it is in one line of JSON instead. */
     readonly json: boolean
   },
   stop: Effect.Effect<void>
 ) {
   const settings = yield* resolveSettings(given)
+  if (settings.mcpServers.length === 0) yield* mention
   yield* Effect.gen(function* () {
     const url = yield* HttpGateway.url
     const { dataDirectory } = settings

@@ -8,6 +8,7 @@ import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
+import { McpServers } from "../../services/mcp/McpServers.ts"
 import { Registry, AgentNotFound } from "../../services/registry/Registry.ts"
 import type { Session } from "../../services/session/Session.ts"
 import { generateMessageId, generateSessionId } from "../../services/session/SessionId.ts"
@@ -140,6 +141,7 @@ export const layer = Layer.mergeAll(
   Pool,
   NoTools,
   NoAgents,
+  Layer.mock(McpServers, { list: Effect.succeed([]), source: { find: () => undefined, list: Effect.succeed([]) } }),
   TreeChaos.layerRefused,
   Layer.succeed(Root, root as SupervisorRef)
 ).pipe(

@@ -4,6 +4,7 @@ import { deliveries, type Entry, events } from "../../services/events/EventCatal
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
 import { HealthEvent } from "../../services/health/HealthEvent.ts"
 import { MaintenanceEvent } from "../../services/maintenance/MaintenanceEvent.ts"
+import { McpEvent } from "../../services/mcp/McpEvent.ts"
 import { SessionDelta, SessionEvent } from "../../services/session/SessionEvent.ts"
 import { SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
 import { WorkerEvent } from "../../services/worker/WorkerEvent.ts"
@@ -80,6 +81,7 @@ Everything that happens is an event of a topic, and a topic can be read from any
 | \`system:agents\` | what the supervisors do | the newest 1,000 of this process |
 | \`system:health\` | what the monitor measures | the newest 1,000 of this process |
 | \`system:maintenance\` | what upkeep has done | the newest 1,000 of this process |
+| \`system:mcp\` | MCP servers and their tools | the newest 1,000 of this process |
 | \`session:*\`, \`worker:*\` | all sessions, all workers: what happens from now on, in order for each | not at all |
 
 They are read with \`Subscribe\` (RPC), \`follow\` of \`espalier/client\` (which goes on by itself after a broken connection),
@@ -111,5 +113,6 @@ export const render = (): string =>
     group("Workers: `worker:<id>`", WorkerEvent.cases, events),
     group("Supervision: `system:agents`", SupervisionEvent.cases, events),
     group("Health: `system:health`", HealthEvent.cases, events),
-    group("Upkeep: `system:maintenance`", MaintenanceEvent.cases, events)
+    group("Upkeep: `system:maintenance`", MaintenanceEvent.cases, events),
+    group("MCP servers: `system:mcp`", McpEvent.cases, events)
   ].join("\n\n")}\n`

@@ -153,7 +153,7 @@ describe("analyze_codebase of a repository", () => {
       const failure = yield* Effect.flip(callTool(tool, Schema.Unknown, { repoUrl: "https://127.0.0.1/x" }))
       assert.strictEqual(failure.code, "git_missing")
     }).pipe(
-      Effect.provide(Layer.succeed(Processes, { run: ({ command }) => Effect.fail(new CommandMissing({ command })) }))
+      Effect.provide(Layer.mock(Processes, { run: ({ command }) => Effect.fail(new CommandMissing({ command })) }))
     )
   )
 
