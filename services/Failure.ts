@@ -5,6 +5,8 @@ export const Failure = Schema.Struct({
   /** Snake case, stable across releases: `tool_not_found`, `deadline_exceeded` … */
   code: Schema.String,
   /** What was found and what to do about it. Never a stack. */
-  message: Schema.String
+  message: Schema.String,
+  /** Milliseconds after which the same may work; absent where waiting does not help. */
+  retryAfter: Schema.optionalKey(Schema.Int)
 })
 export type Failure = typeof Failure.Type

@@ -41,7 +41,7 @@ export const suite = (beam: Beam) =>
         for (let index = 0; index < 100_000; index++) yield* registry.lookup(key)
       })
     )
-    yield* registry.update(key, { tags: ["rare"] })
+    yield* sessions.update(one, { metadata: { tags: "rare" } })
     const byTag = yield* perOperation(
       10_000,
       Effect.gen(function* () {

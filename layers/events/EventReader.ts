@@ -11,12 +11,14 @@ import type { Delivery, Recorded } from "../../services/events/RuntimeEvent.ts"
 import {
   CursorAhead,
   CursorExpired,
+  type Expired,
   type Policy,
   type SubscribeError,
   SubscriptionCut
 } from "../../services/events/Subscription.ts"
 import type { Topic } from "../../services/events/Topic.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
+import type { Session } from "../../services/session/Session.ts"
 import { Backlog } from "./Backlog.ts"
 import * as Intake from "./Intake.ts"
 import { type LiveTopics, toDelivery } from "./LiveTopics.ts"
@@ -27,6 +29,8 @@ export interface EventLog {
   readonly latest: Effect.Effect<number, StorageError>
   /** Events above `after`, or from the oldest that is left. */
   readonly read: (after: number, limit: number) => Effect.Effect<ReadonlyArray<Recorded>, StorageError>
+  /** What stands for the events that are gone, if there is such a thing. */
+  readonly snapshot: Effect.Effect<Session | undefined, StorageError>
   /** Keeps what is on record from `from()` on, until the scope closes. */
   readonly hold: (from: () => number) => Effect.Effect<void, never, Scope.Scope>
 }
@@ -45,11 +49,12 @@ export interface Options {
   readonly policy: Policy
   readonly capacity: number
   readonly patience: Duration.Input
+  readonly expired: Expired
 }
 
 /** `live` is the current life of the bus: it waits for the next one while there is none, and is done when none comes. */
 export const make = Effect.fnUntraced(function* (
-  { capacity, from, patience, policy, topic }: Options,
+  { capacity, expired, from, patience, policy, topic }: Options,
   log: EventLog,
   live: Effect.Effect<LiveTopics, Cause.Done>,
   /** The newest sequence that was published, as far as this life of the bus knows. */
@@ -69,11 +74,23 @@ export const make = Effect.fnUntraced(function* (
   let lost = 0
   /** Where it began to read. */
   let base = cursor
+  /** What it begins with, in place of what is gone. */
+  let opening: Delivery | undefined
 
   let first = cursor !== undefined && isReplaying ? yield* log.read(cursor, page) : undefined
   if (first !== undefined && cursor !== undefined && first[0]?.sequence !== cursor + 1) {
     const earliest = first[0]?.sequence ?? latest + 1
-    return yield* new CursorExpired({ topic, from: cursor + 1, earliest })
+    const session = yield* log.snapshot
+    if (expired === "fail") {
+      const snapshot = session === undefined ? undefined : { snapshot: session }
+      return yield* new CursorExpired({ topic, from: cursor + 1, earliest, ...snapshot })
+    }
+    if (session !== undefined) {
+      opening = { _tag: "Snapshot", topic, sequence: session.sequence, earliest, session }
+      base = cursor = session.sequence
+      isReplaying = cursor < latest
+      first = undefined
+    }
   }
 
   const skipTo = (to: number, from: number): Delivery => {
@@ -140,6 +157,11 @@ export const make = Effect.fnUntraced(function* (
 
   type Next = Effect.Effect<ReadonlyArray<Delivery>, SubscribeError | Cause.Done>
   const next: Next = Effect.suspend((): Next => {
+    if (opening !== undefined) {
+      const snapshot = opening
+      opening = undefined
+      return Effect.succeed([snapshot])
+    }
     if (isReplaying) return replay
     if (backlog.isCut && backlog.size === 0) {
       const reason = policy === "disconnect" ? "queue_full" : "publisher_waited"

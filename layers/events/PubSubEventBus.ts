@@ -9,6 +9,7 @@ import { EventBus } from "../../services/events/EventBus.ts"
 import { defaultCapacity, judge, maxCapacity, type Subscription } from "../../services/events/Subscription.ts"
 import { isDurable, isWildcard, type Topic } from "../../services/events/Topic.ts"
 import { Journal } from "../../services/journal/Journal.ts"
+import * as SessionSnapshot from "../../services/session/SessionSnapshot.ts"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { Foundation } from "../../services/supervision/Places.ts"
 import * as EventReader from "./EventReader.ts"
@@ -78,11 +79,17 @@ export const make = Effect.fnUntraced(function* ({ patience = "5 seconds", windo
       ? {
           latest: Effect.map(journal.head(topic), (head) => head?.sequence ?? 0),
           read: (after, limit) => journal.read({ stream: topic, after, limit }),
+          snapshot: journal.snapshot(topic).pipe(
+            Effect.map((snapshot) => (snapshot === undefined ? undefined : SessionSnapshot.view(snapshot))),
+            // The events that are left can be read without it.
+            Effect.catchTag("StorageCorrupt", () => Effect.succeed(undefined))
+          ),
           hold: (from) => journal.hold(topic, from)
         }
       : {
           latest: Effect.sync(() => windowOf(topic).latest),
           read: (after, limit) => Effect.sync(() => windowOf(topic).read(after, limit)),
+          snapshot: Effect.succeed(undefined),
           // A window goes on for everybody: who is too slow is told so.
           hold: () => Effect.void
         }
@@ -91,12 +98,12 @@ export const make = Effect.fnUntraced(function* ({ patience = "5 seconds", windo
     function* (subscription: Subscription) {
       const refusal = judge(subscription)
       if (refusal !== undefined) return yield* refusal
-      const { from, topic } = subscription
+      const { expired = "fail", from, topic } = subscription
       const policy = subscription.policy ?? (isWildcard(topic) ? "sliding" : "catchup")
       const capacity = Math.min(Math.max(Math.trunc(subscription.capacity ?? defaultCapacity), 1), maxCapacity)
       const { counts, pull } = isWildcard(topic)
         ? yield* WildcardReader.make({ wildcard: topic, policy, capacity, patience }, live)
-        : yield* EventReader.make({ topic, from, policy, capacity, patience }, logOf(topic), live, () =>
+        : yield* EventReader.make({ topic, from, policy, capacity, patience, expired }, logOf(topic), live, () =>
             life?.latest(topic)
           )
       yield* subscribers.add(subscription, { capacity, policy }, counts)

@@ -2,7 +2,8 @@
  * `GET /events/{topic}`: a topic as server-sent events, for browsers and for whatever reads lines.
  *
  * Each delivery is one event with its JSON as data; an event of the sequence carries its sequence as `id`, so that a
- * reader that comes back with `Last-Event-ID` goes on after it. What can be refused is refused by the status, with
+ * reader that comes back with `Last-Event-ID` goes on after it. A browser cannot see why it was refused: with
+ * `expired=snapshot` one that comes back too late begins with the session's state instead. What can be refused is refused by the status, with
  * JSON that says why; what ends a stream that had begun is its last event, named `end`. While nothing happens there is
  * a comment every fifteen seconds.
  */
@@ -11,7 +12,14 @@ import { Cause, Deferred, Effect, Exit, Schedule, Schema, Stream } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { EventBus } from "../../services/events/EventBus.ts"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
-import { CursorAhead, CursorExpired, maxCapacity, Policy, SubscriptionCut } from "../../services/events/Subscription.ts"
+import {
+  CursorAhead,
+  CursorExpired,
+  Expired,
+  maxCapacity,
+  Policy,
+  SubscriptionCut
+} from "../../services/events/Subscription.ts"
 import { Subject } from "../../services/events/Topic.ts"
 import { codeOf } from "../../services/gateway/ErrorCodes.ts"
 import { common } from "../../services/gateway/GatewayRpcs.ts"
@@ -40,6 +48,7 @@ const Query = Schema.Struct({
   from: Schema.optionalKey(whole(1, Number.MAX_SAFE_INTEGER)),
   lastEventId: Schema.optionalKey(whole(0, Number.MAX_SAFE_INTEGER - 1)),
   policy: Schema.optionalKey(Policy),
+  expired: Schema.optionalKey(Expired),
   capacity: Schema.optionalKey(whole(1, maxCapacity)),
   label: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100)))
 })
@@ -63,8 +72,8 @@ const bodyOf = (error: Failure): string => {
 const encodeDelivery = Schema.encodeSync(Schema.toCodecJson(Delivery))
 const frameOf = (delivery: Delivery): string => {
   const data = JSON.stringify(encodeDelivery(delivery))
-  if (delivery._tag === "Event") return `id: ${delivery.sequence}\ndata: ${data}\n\n`
-  return delivery._tag === "Lagged" ? `id: ${delivery.to}\ndata: ${data}\n\n` : `data: ${data}\n\n`
+  const place = delivery._tag === "Ephemeral" ? undefined : delivery._tag === "Lagged" ? delivery.to : delivery.sequence
+  return place === undefined ? `data: ${data}\n\n` : `id: ${place}\ndata: ${data}\n\n`
 }
 
 /** Events of a wildcard are of many sequences: none of them is a place to come back to. */
@@ -120,15 +129,16 @@ export const make = Effect.gen(function* () {
     const { socket: wire } = NodeHttpServerRequest.toIncomingMessage(request)
     const stopped = yield* Deferred.make<void>()
     const stop = Effect.asVoid(Deferred.succeed(stopped, undefined))
+    const counted = { awaited: false, principal: wire.remoteAddress ?? "" }
     const connection = { close: stop, destroy: Effect.sync(() => wire.destroy()) }
     yield* Effect.acquireRelease(
       Effect.sync(() => {
         gate.add(connection)
-        gate.enter(false)
+        gate.enter(counted)
       }),
       () =>
         Effect.sync(() => {
-          gate.leave(false)
+          gate.leave(counted)
           gate.remove(connection)
         })
     )

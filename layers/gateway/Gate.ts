@@ -11,17 +11,29 @@ export interface Connection {
   readonly destroy: Effect.Effect<void>
 }
 
+export interface CountedCall {
+  /** It has an answer that stopping waits for; a subscription has none. */
+  readonly awaited: boolean
+  /** Whoever calls: as long as nobody has to say who they are, their address. */
+  readonly principal: string
+}
+
 /** Calls that a whole server has under way at most; each connection has a limit of its own besides. */
 export const maxCalls = 16_384
+
+/** Calls that one principal has under way at most, over all its connections; subscriptions are not among them. */
+export const maxCallsPerPrincipal = 1_024
 
 export class Gate extends Context.Service<
   Gate,
   {
     readonly isOpen: () => boolean
     readonly calls: () => number
-    /** A call begins; whoever counts it in counts it out. `awaited` calls have an answer that stopping waits for. */
-    readonly enter: (awaited: boolean) => void
-    readonly leave: (awaited: boolean) => void
+    /** Calls of this principal that have an answer to wait for. */
+    readonly callsOf: (principal: string) => number
+    /** A call begins; whoever counts it in counts it out. */
+    readonly enter: (call: CountedCall) => void
+    readonly leave: (call: CountedCall) => void
     readonly add: (connection: Connection) => void
     readonly remove: (connection: Connection) => void
     /**
@@ -37,6 +49,7 @@ export const make = Effect.sync(() => {
   let open = true
   let calls = 0
   let answersOwed = 0
+  const owedTo = new Map<string, number>()
   const answered = Deferred.makeUnsafe<void>()
   const gone = Deferred.makeUnsafe<void>()
   const settle = () => {
@@ -48,13 +61,21 @@ export const make = Effect.sync(() => {
   return Gate.of({
     isOpen: () => open,
     calls: () => calls,
-    enter: (awaited) => {
+    callsOf: (principal) => owedTo.get(principal) ?? 0,
+    enter: ({ awaited, principal }) => {
       calls++
-      if (awaited) answersOwed++
+      if (!awaited) return
+      answersOwed++
+      owedTo.set(principal, (owedTo.get(principal) ?? 0) + 1)
     },
-    leave: (awaited) => {
+    leave: ({ awaited, principal }) => {
       calls--
-      if (awaited) answersOwed--
+      if (awaited) {
+        answersOwed--
+        const left = (owedTo.get(principal) ?? 1) - 1
+        if (left === 0) owedTo.delete(principal)
+        else owedTo.set(principal, left)
+      }
       settle()
     },
     add: (connection) => connections.add(connection),

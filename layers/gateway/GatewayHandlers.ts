@@ -7,6 +7,9 @@ import { EventBus } from "../../services/events/EventBus.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
 import { McpServers } from "../../services/mcp/McpServers.ts"
+import { AgentMessages } from "../../services/registry/AgentMessage.ts"
+import { Breakers } from "../../services/limits/Breakers.ts"
+import { refusalOf } from "../../services/limits/toolLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
 import { Chaos } from "../../services/supervision/Chaos.ts"
@@ -38,6 +41,7 @@ const describe = ({ annotations, description, name, parameters }: Tool): ToolDes
   parameters,
   weight: annotations.weight,
   idempotent: annotations.idempotent,
+  classes: annotations.classes,
   needsPermission: annotations.needsPermission,
   deadline: Duration.toMillis(annotations.deadline)
 })
@@ -46,9 +50,11 @@ export const make = Effect.gen(function* () {
   const sessions = yield* SessionManager
   const pool = yield* WorkerPool
   const tools = yield* Tools
+  const breakers = yield* Breakers
   const bus = yield* EventBus
   const known = yield* knownTopic.make
   const registry = yield* Registry
+  const messages = yield* AgentMessages
   const root = yield* Root
   const chaos = yield* Chaos
   const mcp = yield* McpServers
@@ -66,7 +72,12 @@ export const make = Effect.gen(function* () {
       contained("GetMessages")(sessions.messages({ sessionId, after: after ?? 0, limit: limit ?? page })),
 
     ListTools: () => contained("ListTools")(Effect.map(tools.list, (all) => all.map(describe))),
-    RunTool: (options) => contained("RunTool")(sessions.runTool(options)),
+    RunTool: (options) =>
+      contained("RunTool")(
+        sessions
+          .runTool(options)
+          .pipe(Effect.catchTag("ToolFailure", (failure) => Effect.fail(refusalOf(options.tool, failure) ?? failure)))
+      ),
 
     GetWorker: ({ workerId }) => contained("GetWorker")(pool.get(workerId)),
     ListWorkers: (query) => contained("ListWorkers")(pool.list({ ...query, limit: query.limit ?? page })),
@@ -84,7 +95,15 @@ export const make = Effect.gen(function* () {
     WatchTree: () => watchTree(contained("WatchTree")(root.tree)),
     KillChild: ({ path }) => contained("KillChild")(chaos.kill(path)),
     FindAgents: ({ limit, ...query }) => contained("FindAgents")(registry.find({ ...query, limit: limit ?? page })),
+    WatchAgents: (query) =>
+      Stream.catchCauseIf(registry.watch({ ...query, limit: query.limit ?? page }), Cause.hasDies, (cause) =>
+        Stream.fromEffect(broke("WatchAgents")(cause))
+      ),
     GetAgent: ({ key }) => contained("GetAgent")(registry.lookup(key)),
+    SendAgentMessage: ({ route, to, ...letter }) =>
+      contained("SendAgentMessage")(to === undefined ? messages.route(route ?? {}, letter) : messages.send(to, letter)),
+    BroadcastAgentMessage: ({ to, ...letter }) => contained("BroadcastAgentMessage")(messages.broadcast(to, letter)),
+    ListBreakers: () => contained("ListBreakers")(breakers.list),
 
     McpServers: () => contained("McpServers")(mcp.list),
     McpTools: ({ server }) => contained("McpTools")(mcp.tools(server)),

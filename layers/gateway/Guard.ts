@@ -5,7 +5,8 @@
  * schema is answered with `InvalidInput` that names each place; whatever broke inside becomes `InternalError` with an
  * id under which the log has the cause. One call's bad luck ends that call and nothing else.
  */
-import { Effect, Exit, Option, Predicate, Schema } from "effect"
+import { Context, Effect, Exit, Option, Predicate, Schema } from "effect"
+import { HttpServerRequest } from "effect/http"
 import { type Rpc, RpcSchema, type RpcGroup, type RpcServer } from "effect/rpc"
 import type { FromClientEncoded, FromServerEncoded, RequestEncoded, ResponseExitEncoded } from "effect/rpc/RpcMessage"
 import * as Identifier from "../../services/Identifier.ts"
@@ -14,19 +15,28 @@ import { InternalError } from "../../services/gateway/InternalError.ts"
 import { Overloaded } from "../../services/gateway/Overloaded.ts"
 import { ShuttingDown } from "../../services/gateway/ShuttingDown.ts"
 import type { ClientFrame } from "./Frames.ts"
-import { Gate, maxCalls } from "./Gate.ts"
+import { type CountedCall, Gate, maxCalls, maxCallsPerPrincipal } from "./Gate.ts"
 
 /** Calls that one connection may have under way. */
 export const maxCallsPerConnection = 256
 
 type Refusal = InvalidInput | Overloaded | ShuttingDown | InternalError
 
-interface Call {
+interface Call extends CountedCall {
   readonly rpc: Rpc.AnyWithProps
-  readonly awaited: boolean
   /** Kept until the payload has been decoded, to tell what is wrong with it. */
   payload: unknown
 }
+
+/** Both transports deliver a call within the request that it came with, or that opened its connection. */
+const principalIn = (context: Context.Context<never>): string =>
+  Option.getOrElse(
+    Option.flatMap(
+      Context.getOption(context, HttpServerRequest.HttpServerRequest),
+      ({ remoteAddress }) => remoteAddress
+    ),
+    () => ""
+  )
 
 const hasDied = (exit: ResponseExitEncoded["exit"]) =>
   exit._tag === "Failure" && exit.cause.some((reason) => reason._tag === "Die")
@@ -82,7 +92,7 @@ export const make = Effect.fnUntraced(function* (
     let calls = connections.get(clientId)
     if (calls === undefined) connections.set(clientId, (calls = new Map()))
     calls.set(id, call)
-    gate.enter(call.awaited)
+    gate.enter(call)
   }
   const end = (clientId: number, id: string | number) => {
     const calls = connections.get(clientId)
@@ -90,16 +100,16 @@ export const make = Effect.fnUntraced(function* (
     if (call === undefined || calls === undefined) return
     calls.delete(id)
     if (calls.size === 0) connections.delete(clientId)
-    gate.leave(call.awaited)
+    gate.leave(call)
   }
   const forget = (clientId: number) => {
     const calls = connections.get(clientId)
     connections.delete(clientId)
-    for (const call of calls?.values() ?? []) gate.leave(call.awaited)
+    for (const call of calls?.values() ?? []) gate.leave(call)
   }
 
   type Accept = (clientId: number, frame: FromClientEncoded) => Effect.Effect<void>
-  const request = (clientId: number, frame: RequestEncoded, accept: Accept) => {
+  const request = (clientId: number, frame: RequestEncoded, accept: Accept, principal: string) => {
     const rpc = group.requests.get(frame.tag) as Rpc.AnyWithProps | undefined
     const calls = connections.get(clientId)
     if (rpc === undefined) {
@@ -114,7 +124,11 @@ export const make = Effect.fnUntraced(function* (
       return refuse(clientId, frame.id, new Overloaded({ limit: maxCallsPerConnection }))
     }
     if (gate.calls() >= maxCalls) return refuse(clientId, frame.id, new Overloaded({ limit: maxCalls }))
-    const call: Call = { rpc, awaited: !RpcSchema.isStreamSchema(rpc.successSchema), payload: frame.payload }
+    const awaited = !RpcSchema.isStreamSchema(rpc.successSchema)
+    if (awaited && gate.callsOf(principal) >= maxCallsPerPrincipal) {
+      return refuse(clientId, frame.id, new Overloaded({ limit: maxCallsPerPrincipal }))
+    }
+    const call: Call = { rpc, awaited, principal, payload: frame.payload }
     begin(clientId, frame.id, call)
     return accept(clientId, frame).pipe(
       Effect.catchDefect((defect) => fail(clientId, frame.id, defect)),
@@ -137,7 +151,7 @@ export const make = Effect.fnUntraced(function* (
   const receive = (accept: Accept) => (clientId: number, frame: ClientFrame) => {
     switch (frame._tag) {
       case "Request":
-        return request(clientId, frame, accept)
+        return Effect.withFiber(({ context }) => request(clientId, frame, accept, principalIn(context)))
       case "Malformed":
         return frame.id === undefined
           ? malformed(clientId, frame.reason)

@@ -2,6 +2,7 @@
  * The gateway on one port: RPC over WebSockets at `/rpc/ws` and over HTTP at `/rpc`, topics as server-sent events at
  * `/events/{topic}`, a page that says what this is, and `/health`. Stopping it refuses what is new, gives the answers that are owed and lets go of every connection.
  */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ByteSize, Effect, Layer, Predicate } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
@@ -87,12 +88,10 @@ const rpcOverHttp = HttpRouter.use((router) =>
       // Read here, so that a body that is too long is refused as that; the protocol then finds it read.
       Effect.matchEffect(request.text, {
         onFailure: () =>
-          Effect.succeed(
-            HttpServerResponse.text(`a body is at most ${Frames.maxFrameSize} bytes\n`, {
-              status: 413,
-              headers: { connection: "close" }
-            })
-          ),
+          Effect.sync(() => {
+            NodeHttpServerRequest.toIncomingMessage(request).pause()
+            return HttpServerResponse.text(`${Edge.tooLong}\n`, { status: 413, headers: { connection: "close" } })
+          }),
         onSuccess: () => httpEffect
       })
     )

@@ -3,7 +3,8 @@
  * those that have vanished, do not read, have nothing to do, or have grown old. One fiber looks at all of them, once a
  * second; what is to be done is decided by `judgeConnection`.
  *
- * Whether a peer reads is told by what the system has taken over from us, never by what the peer says.
+ * Whether a peer reads is told by what the system has taken over from us, never by what the peer says. One that answers
+ * no ping has gone when its system acknowledges nothing any more of what it is sent meanwhile.
  */
 import { Clock, Context, Effect, Layer, Random, Schedule, type Scope } from "effect"
 import type { Socket } from "node:net"
@@ -13,6 +14,8 @@ import {
   defaultLimits,
   judgeConnection
 } from "../../services/gateway/ConnectionLimits.ts"
+
+import * as SendQueues from "./SendQueues.ts"
 
 export interface Watched {
   readonly wire: Socket
@@ -44,7 +47,11 @@ interface Watch {
   state: { -readonly [Key in keyof ConnectionState]: ConnectionState[Key] }
   read: number
   taken: number
+  acknowledged: number
 }
+
+/** How often the system is asked what was not acknowledged, at most: the answer lists every connection of the machine. */
+const asking = 5_000
 
 export const make = Effect.fnUntraced(function* (given: Partial<ConnectionLimits> = {}) {
   const limits = { ...defaultLimits, ...given }
@@ -89,6 +96,24 @@ export const make = Effect.fnUntraced(function* (given: Partial<ConnectionLimits
     }
   }
 
+  /** Looks at those that answer no ping. */
+  const lookBehind = Effect.gen(function* () {
+    const silent = [...watches].filter(({ connection }) => !connection.answers)
+    if (silent.length === 0) return
+    const queues = yield* SendQueues.read
+    const now = yield* Clock.currentTimeMillis
+    for (const watch of silent) {
+      const { wire } = watch.connection
+      const held = SendQueues.heldFor(queues, wire)
+      const acknowledged = wire.bytesWritten - wire.writableLength - held
+      if (held === 0) watch.state.unacknowledgedSince = undefined
+      else if (acknowledged > watch.acknowledged) watch.state.unacknowledgedSince = now
+      else watch.state.unacknowledgedSince ??= now
+      watch.acknowledged = Math.max(watch.acknowledged, acknowledged)
+    }
+  })
+  yield* lookBehind.pipe(Effect.repeat(Schedule.spaced(Math.min(asking, limits.ping))), Effect.forkScoped)
+
   const period = Math.min(1_000, limits.ping, limits.unread / 4)
   yield* Clock.currentTimeMillis.pipe(
     Effect.flatMap((now) => Effect.forEach([...watches], (watch) => settle(watch, now), { discard: true })),
@@ -108,10 +133,12 @@ export const make = Effect.fnUntraced(function* (given: Partial<ConnectionLimits
           heardAt: connection.answers ? now : undefined,
           pingedAt: now,
           unreadSince: undefined,
+          unacknowledgedSince: undefined,
           idleSince: now
         },
         read: connection.wire.bytesRead,
-        taken: 0
+        taken: 0,
+        acknowledged: 0
       }
       yield* Effect.acquireRelease(
         Effect.sync(() => watches.add(watch)),

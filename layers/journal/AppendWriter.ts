@@ -16,6 +16,7 @@ import type { WaitingAppend } from "./AppendQueue.ts"
 import * as Checksums from "./Checksums.ts"
 import type { Blob } from "./EventText.ts"
 import { HEAD_COLUMNS, type StoredHead, toStoredHead } from "./JournalReader.ts"
+import { KnownHeads } from "./KnownHeads.ts"
 import { CHUNK } from "./migrations.ts"
 import { codeOf, type Sqlite } from "./Sqlite.ts"
 import { isAboutContent, isDamage, isSyncFailure, toStorageError } from "./toStorageError.ts"
@@ -28,11 +29,6 @@ export interface Options {
   /** Told of each step as it comes: a test dies there, or fails as SQLite would. */
   readonly onStep?: ((step: Step) => void) | undefined
 }
-
-type KnownHead = Omit<StoredHead, "summary">
-
-/** Streams whose heads are remembered; beyond, all are forgotten and looked up again. */
-const REMEMBERED = 50_000
 
 /** Rows in one statement, at most: more gain nothing. Smaller ones are powers of two, so that few are prepared. */
 const ROWS = 32
@@ -73,14 +69,15 @@ export const make = (sqlite: Sqlite, now: () => number, { onStep = () => undefin
   const last = sqlite.get(`SELECT (SELECT max(id) FROM streams) AS id, (SELECT max("offset") FROM events) AS "offset"`)
   let lastId = Number(last?.["id"] ?? 0)
   let lastOffset = Number(last?.["offset"] ?? 0)
-  const known = new Map<Topic, KnownHead>()
+  const known = new KnownHeads()
   let isSealed = false
 
   /** Looks up the heads of streams that are not remembered; tells which of them are damaged. */
   const learn = (batch: ReadonlyArray<WaitingAppend>): ReadonlySet<Topic> | undefined => {
-    if (known.size > REMEMBERED) known.clear()
+    known.age()
     const names = new Set<Topic>()
-    for (const { appends } of batch) for (const { stream } of appends) if (!known.has(stream)) names.add(stream)
+    for (const { appends } of batch)
+      for (const { stream } of appends) if (known.get(stream) === undefined) names.add(stream)
     if (names.size === 0) return undefined
     const unknown = [...names]
     const damaged = new Set<Topic>()

@@ -12,10 +12,16 @@ import type { ServerState } from "./ServerState.ts"
 /** For a server to become ready, when it is between two lives. */
 const patience = "10 seconds"
 
+const unavailableCode = "mcp_server_unavailable"
+
 const failure = (code: string, message: string) => new ToolFailure({ code, message })
 
-const unavailable = (state: ServerState, detail: string) =>
-  failure("mcp_server_unavailable", new McpServerUnavailable({ name: state.name, detail }).message)
+const unavailable = (state: ServerState, detail: string, retryAfter?: number) =>
+  new ToolFailure({
+    code: unavailableCode,
+    message: new McpServerUnavailable({ name: state.name, detail }).message,
+    ...(retryAfter === undefined ? {} : { retryAfter })
+  })
 
 /** The connection, waited for a little where it is about to come. */
 const connected = (state: ServerState): Effect.Effect<Connection, ToolFailure> =>
@@ -39,9 +45,13 @@ const isObject = (args: Schema.Json): args is Schema.JsonObject =>
 const percentOf = ({ progress, total }: Progress): number =>
   total !== undefined && total > 0 ? (progress / total) * 100 : 0
 
+/** That a server is not there counts for its breaker; that it refuses a call does not. */
+const isUnwell = ({ code }: ToolFailure) => code === unavailableCode
+
 export const make = (state: ServerState, definition: ApprovedTool): Tool => {
   const { grants } = state.config
   const name = nameOf(state.name, definition.name)
+  const isGranted = grants.trust === true || grants.allow?.includes(definition.name) === true
   const issuesOf = (args: Schema.Json) =>
     isObject(args)
       ? (state.checks.get(definition.hash)?.(args) ?? [])
@@ -99,8 +109,10 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
     parameters: definition.inputSchema,
     annotations: {
       weight: "heavy",
+      // Of a tool that was granted nothing anything may be expected; its own hints are no evidence.
+      classes: isGranted ? [] : ["exec", "network"],
       idempotent: grants.idempotent?.includes(definition.name) ?? false,
-      needsPermission: grants.trust !== true && grants.allow?.includes(definition.name) !== true,
+      needsPermission: !isGranted,
       deadline: grants.deadline ?? Duration.seconds(300),
       hardCap: grants.hardCap ?? Duration.hours(1)
     },
@@ -110,7 +122,10 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
         // They were checked, but a worker that waited over a restart may meet a schema that was approved since.
         const issues = issuesOf(args)
         return isObject(args) && issues.length === 0
-          ? call(args)
+          ? state.breakers.guard(`mcp:${state.name}`, call(args), {
+              isFailure: isUnwell,
+              fallback: (refusal) => Effect.fail(unavailable(state, refusal.message, refusal.retryAfter))
+            })
           : Effect.fail(
               failure(
                 "invalid_input",

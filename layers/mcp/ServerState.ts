@@ -3,6 +3,7 @@
  * what it was last heard to have. The fibers that work on it are its supervised child and the keeper.
  */
 import { Latch } from "effect"
+import type { Breakers } from "../../services/limits/Breakers.ts"
 import type { McpServer, McpServerState, McpTool } from "../../services/mcp/McpServer.ts"
 import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
 import { type Approved, type ApprovedTool, type Plan, planApproval } from "../../services/mcp/planApproval.ts"
@@ -17,6 +18,8 @@ const none: Plan = { usable: [], blocked: [], gone: [], firstSight: undefined }
 
 export class ServerState {
   readonly config: McpServerConfig
+  /** In front of its calls. */
+  readonly breakers: Breakers["Service"]
   state: McpServerState = "connecting"
   connection: Connection | undefined
   lastError: string | undefined
@@ -45,8 +48,9 @@ export class ServerState {
   /** Those that are offered, by name. */
   offered: ReadonlyArray<Tool> = []
 
-  constructor(config: McpServerConfig, approved: Approved | undefined) {
+  constructor(config: McpServerConfig, approved: Approved | undefined, breakers: Breakers["Service"]) {
     this.config = config
+    this.breakers = breakers
     this.approved = approved
     if (approved !== undefined) {
       this.follow(planApproval(approved, [...approved.values()]))

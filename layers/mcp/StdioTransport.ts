@@ -3,13 +3,18 @@
  * nothing of it left when the scope closes.
  *
  * What the server reads too slowly waits in a queue of bounded length, and what finds no place in it is refused; what
- * the server writes is cut into messages of bounded size.
+ * the server writes is cut into messages of bounded size, and makes it wait where it writes faster than it is read.
  */
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js"
 import type { JSONRPCMessage } from "@modelcontextprotocol/sdk/types.js"
-import { Effect } from "effect"
+import { Effect, Fiber, Queue, Stream } from "effect"
 import type { McpTransport } from "../../services/mcp/McpConfig.ts"
-import { type Child, type Exit, Processes } from "../../services/tools/Processes.ts"
+import {
+  type CommandMissing,
+  type CommandNotStarted,
+  Processes,
+  type Status
+} from "../../services/processes/Processes.ts"
 import { ConnectionLost, type Link, makeFaults, Refused } from "./Link.ts"
 import { Messages } from "./Messages.ts"
 
@@ -18,19 +23,23 @@ export const queue = { messages: 256, bytes: 1024 * 1024 } as const
 
 /** Characters of what the server wrote, in a message. */
 const shown = 200
+/** For a server to end by itself, once its input is closed. */
+const farewell = "500 millis"
+/** For what an ended server has written to arrive. */
+const lastWords = "100 millis"
 
-class ChildTransport implements Transport {
+class QueuedTransport implements Transport {
   onclose?: () => void
   onerror?: (error: Error) => void
   onmessage?: Transport["onmessage"]
   protocol = ""
-  readonly #child: Child
-  #waiting = 0
-  #waitingBytes = 0
+  readonly #waiting: Queue.Queue<Uint8Array>
+  #count = 0
+  #bytes = 0
   #isClosed = false
 
-  constructor(child: Child) {
-    this.#child = child
+  constructor(waiting: Queue.Queue<Uint8Array>) {
+    this.#waiting = waiting
   }
 
   start(): Promise<void> {
@@ -45,24 +54,27 @@ class ChildTransport implements Transport {
   refusal(bytes: number): string | undefined {
     if (bytes > queue.bytes)
       return `a message of ${bytes} bytes is larger than the ${queue.bytes} that a server is sent`
-    return this.#waiting >= queue.messages || this.#waitingBytes + bytes > queue.bytes
-      ? `it has stopped reading: ${this.#waiting} messages of ${this.#waitingBytes} bytes wait for it`
+    return this.#count >= queue.messages || this.#bytes + bytes > queue.bytes
+      ? `it has stopped reading: ${this.#count} messages of ${this.#bytes} bytes wait for it`
       : undefined
   }
 
   send(message: JSONRPCMessage): Promise<void> {
     if (this.#isClosed) return Promise.reject(new Error("the connection is closed"))
-    const line = `${JSON.stringify(message)}\n`
-    const bytes = Buffer.byteLength(line)
-    const refusal = this.refusal(bytes)
-    if (refusal !== undefined) return Promise.reject(new Error(refusal))
-    this.#waiting++
-    this.#waitingBytes += bytes
-    this.#child.write(line, () => {
-      this.#waiting--
-      this.#waitingBytes -= bytes
-    })
+    const line = Buffer.from(`${JSON.stringify(message)}\n`)
+    const refusal = this.refusal(line.length)
+    if (refusal !== undefined || !Queue.offerUnsafe(this.#waiting, line)) {
+      return Promise.reject(new Error(refusal ?? "the connection is closed"))
+    }
+    this.#count++
+    this.#bytes += line.length
     return Promise.resolve()
+  }
+
+  /** One message has been taken. */
+  sent({ length }: Uint8Array): void {
+    this.#count--
+    this.#bytes -= length
   }
 
   close(): Promise<void> {
@@ -78,7 +90,15 @@ class ChildTransport implements Transport {
   }
 }
 
-const ended = ({ code, signal, stderr }: Exit): string => {
+const notStarted = (error: CommandMissing | CommandNotStarted) =>
+  new ConnectionLost({
+    reason:
+      error._tag === "CommandMissing"
+        ? `there is no program "${error.command}" on the server's PATH, or its working directory does not exist`
+        : `"${error.command}" could not be started: ${error.detail}`
+  })
+
+const ended = ({ code, signal }: Status, stderr: string): string => {
   const how = signal === undefined ? `exited with status ${code ?? "unknown"}` : `was ended by ${signal}`
   const last = stderr.trim().split("\n").at(-1) ?? ""
   return last === "" ? `it ${how}` : `it ${how}; its last words: ${last.slice(0, shown)}`
@@ -90,43 +110,53 @@ export const open = Effect.fnUntraced(function* (
   { args, command, cwd, env }: Extract<McpTransport, { readonly type: "stdio" }>,
   inherit: ReadonlyArray<string>
 ) {
-  const processes = yield* Processes
   const { lose, lost, onLost, violate } = yield* makeFaults(server)
-  // The first chunk comes after the child has begun, and so after the transport is there.
-  let transport: ChildTransport | undefined
+  const child = yield* (yield* Processes).open({ command, args, cwd, env, inherit }).pipe(Effect.mapError(notStarted))
+  const waiting = yield* Queue.bounded<Uint8Array>(queue.messages)
+  const transport = new QueuedTransport(waiting)
   const messages = new Messages({
-    onMessage: (message) => transport?.deliver(message),
+    onMessage: (message) => transport.deliver(message),
     onStray: (line) => violate(`"${line.slice(0, shown)}" is no message`),
     onBroken: lose
   })
-  const child = yield* processes
-    .open({ command, args, cwd, env, inherit, onStdout: (chunk) => messages.push(Buffer.from(chunk)) })
-    .pipe(
-      Effect.mapError(
-        (error) =>
-          new ConnectionLost({
-            reason:
-              error._tag === "CommandMissing"
-                ? `there is no program "${error.command}" on the server's PATH, or its working directory does not exist`
-                : `"${error.command}" could not be started: ${error.detail}`
-          })
-      )
+  // Run before the child is stopped: a server whose input is closed may end by itself.
+  yield* Effect.addFinalizer(() =>
+    Effect.promise(() => transport.close()).pipe(
+      Effect.andThen(child.closeInput),
+      Effect.andThen(Effect.timeoutOption(child.exit, farewell))
     )
-  transport = new ChildTransport(child)
-  const link = transport
-  yield* Effect.addFinalizer(() => Effect.promise(() => link.close()))
-  yield* child.exited.pipe(
-    Effect.flatMap((exit) => Effect.sync(() => lose(ended(exit)))),
+  )
+  yield* Queue.take(waiting).pipe(
+    Effect.flatMap((line) =>
+      Effect.andThen(
+        child.write(line),
+        Effect.sync(() => transport.sent(line))
+      )
+    ),
+    Effect.forever,
+    Effect.ignore,
+    Effect.forkScoped
+  )
+  const reading = yield* child.stdout.pipe(
+    Stream.runForEach((chunk) =>
+      Effect.sync(() => messages.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)))
+    ),
+    Effect.forkScoped
+  )
+  yield* child.exit.pipe(
+    // What it wrote last may still be on its way; what it left running may hold the pipe open.
+    Effect.tap(() => Effect.timeoutOption(Fiber.await(reading), lastWords)),
+    Effect.flatMap((status) => Effect.map(child.stderr, (stderr) => lose(ended(status, stderr)))),
     Effect.forkScoped
   )
   return {
-    transport: link,
-    protocol: () => link.protocol,
+    transport,
+    protocol: () => transport.protocol,
     lose,
     lost,
     onLost,
     refusal: (bytes) => {
-      const reason = link.refusal(bytes)
+      const reason = transport.refusal(bytes)
       return reason === undefined ? undefined : new Refused({ reason })
     },
     violate

@@ -13,6 +13,7 @@
  */
 import { Clock, Deferred, Duration, Effect, Layer } from "effect"
 import type { EventBus } from "../../services/events/EventBus.ts"
+import { Breakers } from "../../services/limits/Breakers.ts"
 import { McpApprovals } from "../../services/mcp/McpApprovals.ts"
 import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
 import type { McpQuestions } from "../../services/mcp/McpQuestions.ts"
@@ -24,7 +25,7 @@ import type { Backoff } from "../../services/supervision/planBackoff.ts"
 import { Workers } from "../../services/supervision/Places.ts"
 import type { SupervisorRef } from "../../services/supervision/Supervisor.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
-import type { Processes } from "../../services/tools/Processes.ts"
+import type { Processes } from "../../services/processes/Processes.ts"
 import { approve, recall } from "./adopt.ts"
 import * as ServerLife from "./ServerLife.ts"
 import { ServerState } from "./ServerState.ts"
@@ -57,9 +58,12 @@ const make = Effect.fnUntraced(function* ({
   version
 }: Options) {
   const approvals = yield* McpApprovals
+  const breakers = yield* Breakers
   const context = yield* Effect.context<EventBus | McpApprovals | McpQuestions | Processes>()
   const approved = yield* approvals.load
-  const states = new Map(servers.map((config) => [config.name, new ServerState(config, approved.get(config.name))]))
+  const states = new Map(
+    servers.map((config) => [config.name, new ServerState(config, approved.get(config.name), breakers)])
+  )
   const byPrefix = new Map([...states.values()].map((state) => [prefixOf(state.name), state]))
   for (const state of states.values()) yield* recall(state)
 

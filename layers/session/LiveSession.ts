@@ -2,6 +2,7 @@
 import { type Cause, Deferred, Effect, type Fiber, Schedule, Schema, type Scope } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
 import { StorageError } from "../../services/journal/StorageError.ts"
+import type { AgentHandle } from "../../services/registry/Registry.ts"
 import type { Command, Refusal } from "../../services/session/decide.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import type { CallId, SessionId, TurnId } from "../../services/session/SessionId.ts"
@@ -53,6 +54,8 @@ export interface LiveSession {
   /** Always what the journal holds: set only after an append. */
   state: SessionState
   inbox: Inbox.Inbox<Item>
+  /** Its place in the registry, while it runs. */
+  entry: AgentHandle | undefined
   /** `down`: between a crash and its restart. `gone`: it has ended or was given up on. */
   status: "starting" | "running" | "down" | "gone"
   /** Taken from the inbox and not answered. */
@@ -72,6 +75,7 @@ export const make = (state: SessionState): LiveSession => ({
   id: state.id,
   state,
   inbox: Inbox.make(),
+  entry: undefined,
   status: "starting",
   inFlight: [],
   turn: undefined,

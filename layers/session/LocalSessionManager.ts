@@ -12,6 +12,7 @@ import * as Topic from "../../services/events/Topic.ts"
 import { InvalidInput } from "../../services/InvalidInput.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
+import { ModelLimits } from "../../services/model/ModelLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { Command } from "../../services/session/decide.ts"
 import { recall } from "../../services/session/RecentMessages.ts"
@@ -64,6 +65,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     registry: yield* Registry,
     clock: yield* Clock.Clock,
     model: yield* LanguageModel.LanguageModel,
+    limits: yield* ModelLimits,
     sessions: yield* Sessions,
     limit,
     scope: yield* Effect.scope
@@ -185,10 +187,10 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
         }),
         (heads) => Effect.forEach(heads, summaryOf)
       ),
-    send: ({ messageId, sessionId, text }) =>
+    send: ({ from, messageId, sessionId, text }) =>
       Effect.flatMap(messageId === undefined ? generateMessageId : Effect.succeed(messageId), (messageId) =>
         Effect.flatMap(supply.reach(sessionId), (session) =>
-          LiveSession.decide(session, Command.Send({ messageId, text })).pipe(
+          LiveSession.decide(session, Command.Send({ messageId, text, from })).pipe(
             Effect.map((state): Acknowledgement => ({
               messageId,
               sequence: recall(state.recent, messageId) ?? state.sequence

@@ -1,24 +1,29 @@
 /** One request to the model: the conversation goes out, text is passed on as it comes, and calls are collected. */
-import { Effect, Stream } from "effect"
-import { AiError, type LanguageModel, type Response } from "effect/ai"
+import { Clock, Duration, Effect, Stream } from "effect"
+import { AiError, type LanguageModel } from "effect/ai"
 import type { Failure } from "../../services/Failure.ts"
+import type { ModelAnswer } from "../../services/model/ModelAnswer.ts"
+import { failureOf, failureOfFinish } from "../../services/model/modelFailure.ts"
+import type { Limits } from "../../services/model/ModelLimits.ts"
 import type { Entry } from "../../services/session/Conversation.ts"
+import { AnswerDraft, type WantedCall } from "./AnswerDraft.ts"
+import * as DeltaBatch from "./DeltaBatch.ts"
 import { type OfferedTools, promptOf } from "./Prompt.ts"
 
-/** Characters of one answer. */
+export type { WantedCall } from "./AnswerDraft.ts"
+
+/** Characters of one answer, reasoning included. */
 const MAX_ANSWER = 1_000_000
+/** Calls of one answer that are looked at, many more than are run. */
+const MAX_WANTED = 1_000
 /** Characters of what a provider says went wrong. */
 const MAX_MESSAGE = 1_000
-const LIMIT = "10 minutes"
-
-export interface WantedCall {
-  readonly name: string
-  readonly params: unknown
-}
 
 export interface Answer {
   readonly text: string
   readonly calls: ReadonlyArray<WantedCall>
+  /** What is to be journaled with what the answer leads to. */
+  readonly answer: ModelAnswer | undefined
   /** Set when the answer is not whole, which is why its calls are not to be run. */
   readonly broken: Failure | undefined
 }
@@ -32,71 +37,85 @@ export class TurnFailed {
   }
 }
 
-const brokenBy = (reason: Response.FinishReason | undefined): Failure | undefined => {
-  switch (reason) {
-    case "length":
-      return { code: "answer_cut_off", message: "the model stopped at its longest answer; ask it to go on" }
-    case "content-filter":
-      return { code: "answer_filtered", message: "the provider's content filter cut the answer off" }
-    case "error":
-      return { code: "model_failed", message: "the model broke off with an error; send the message again" }
-    default:
-      return undefined
-  }
-}
+const failed = ({ code, message }: Failure) => new TurnFailed(code, message)
 
 const reasonOf = (error: unknown): string =>
   error instanceof Error ? error.message : typeof error === "string" ? error : "it gave no reason"
 
+const tooLong = ({ calls, size }: AnswerDraft): TurnFailed | undefined => {
+  if (size > MAX_ANSWER) {
+    return new TurnFailed("answer_too_long", `the answer passed ${MAX_ANSWER} characters and was cut off`)
+  }
+  return calls.length > MAX_WANTED
+    ? new TurnFailed("answer_too_long", `the answer asked for more than ${MAX_WANTED} tools and was cut off`)
+    : undefined
+}
+
+/** When the model was last heard of: not at all before its first part, which others wait for. */
+interface Heard {
+  at: number | undefined
+}
+
+/** Fails once an answer that has begun falls silent, or takes too long in all. */
+const watch = Effect.fnUntraced(function* (heard: Heard, limits: Limits): Effect.fn.Return<never, TurnFailed> {
+  const idle = Duration.toMillis(limits.idle)
+  const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(limits.total)
+  while (true) {
+    const now = yield* Clock.currentTimeMillis
+    if (now >= deadline) {
+      const limit = Duration.format(limits.total)
+      return yield* Effect.fail(
+        new TurnFailed("model_timeout", `the model took more than ${limit}; send the message again`)
+      )
+    }
+    if (heard.at !== undefined && now >= heard.at + idle) {
+      const limit = Duration.format(limits.idle)
+      return yield* Effect.fail(
+        new TurnFailed("model_stalled", `the model fell silent for ${limit} in its answer; send the message again`)
+      )
+    }
+    yield* Effect.sleep(Math.min(heard.at === undefined ? idle : heard.at + idle - now, deadline - now))
+  }
+})
+
 export const ask = Effect.fnUntraced(function* (
   model: LanguageModel.LanguageModel,
+  limits: Limits,
   toolkit: OfferedTools,
   entries: ReadonlyArray<Entry>,
   say: (text: string) => Effect.Effect<void>
 ): Effect.fn.Return<Answer, TurnFailed> {
-  let text = ""
-  let reason: Response.FinishReason | undefined
-  const calls: Array<WantedCall> = []
+  const clock = yield* Clock.Clock
+  const draft = new AnswerDraft()
+  const deltas = DeltaBatch.make(say)
+  const heard: Heard = { at: undefined }
   const parts = model.streamText({
     prompt: promptOf(entries),
     toolkit,
     disableToolCallResolution: true,
     toolCallValidation: "deferred"
   })
-  yield* parts.pipe(
+  const listen = parts.pipe(
     Stream.runForEachArray((parts) => {
+      heard.at = clock.currentTimeMillisUnsafe()
       let delta = ""
       for (const part of parts) {
-        switch (part.type) {
-          case "text-delta":
-            delta += part.delta
-            break
-          case "tool-call":
-            calls.push({ name: part.name, params: part.params })
-            break
-          case "finish":
-            reason = part.reason
-            break
-          case "error":
-            return Effect.fail(new TurnFailed("model_failed", `the model broke off: ${reasonOf(part.error)}`))
-          default:
-            break
+        if (part.type === "error") {
+          return Effect.fail(
+            AiError.isAiError(part.error)
+              ? failed(failureOf(part.error.reason))
+              : new TurnFailed("model_failed", `the model broke off: ${reasonOf(part.error)}`)
+          )
         }
+        delta += draft.add(part)
       }
-      text += delta
-      if (text.length > MAX_ANSWER) {
-        return Effect.fail(
-          new TurnFailed("answer_too_long", `the answer passed ${MAX_ANSWER} characters and was cut off`)
-        )
-      }
-      return delta === "" ? Effect.void : say(delta)
+      const refusal = tooLong(draft)
+      if (refusal !== undefined) return Effect.fail(refusal)
+      return delta === "" ? Effect.void : deltas.add(delta)
     }),
-    Effect.timeoutOrElse({
-      duration: LIMIT,
-      orElse: () =>
-        Effect.fail(new TurnFailed("model_timeout", `the model took more than ${LIMIT}; send the message again`))
-    }),
-    Effect.mapError((error) => (AiError.isAiError(error) ? new TurnFailed("model_failed", error.message) : error))
+    Effect.mapError((error) => (AiError.isAiError(error) ? failed(failureOf(error.reason)) : error))
   )
-  return { text, calls, broken: brokenBy(reason) }
+  yield* Effect.ensuring(Effect.raceFirst(listen, watch(heard, limits)), deltas.end)
+  const { answer, calls, reason, text } = draft
+  return { text, calls, answer, broken: failureOfFinish(reason) }
 })

@@ -7,6 +7,7 @@ import type { LanguageModel } from "effect/ai"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Delivery } from "../../services/events/RuntimeEvent.ts"
 import * as Topic from "../../services/events/Topic.ts"
+import type { Limits } from "../../services/model/ModelLimits.ts"
 import { Command } from "../../services/session/decide.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import type { CallId } from "../../services/session/SessionId.ts"
@@ -29,6 +30,7 @@ export interface Services {
   readonly pool: WorkerPool["Service"]
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
+  readonly limits: Limits
 }
 
 /** How long what was interrupted may take to let go of what it holds. */
@@ -63,6 +65,12 @@ const outcomeOf = (delivery: Delivery): ToolOutcome | undefined => {
 const beside = (life: Life, work: Effect.Effect<unknown, unknown>): Effect.Effect<Fiber.Fiber<void>> =>
   work.pipe(
     Effect.ignore,
+    // An interruption of its own making is a defect like any other: one from outside does not come here.
+    Effect.catchCause((cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.die(new Error("it was interrupted, and nobody had asked for that"))
+        : Effect.failCause(cause)
+    ),
     Effect.onError((cause) =>
       Effect.sync(() => {
         if (!Cause.hasInterruptsOnly(cause)) Inbox.post(life.inbox, { _tag: "Broken", cause })
@@ -71,13 +79,14 @@ const beside = (life: Life, work: Effect.Effect<unknown, unknown>): Effect.Effec
     Effect.forkIn(life.scope)
   )
 
-export const make = ({ bus, journal, model, pool, tools }: Services) => {
+export const make = ({ bus, journal, limits, model, pool, tools }: Services) => {
   let listed: ReadonlyArray<Tool> | undefined
   let toolkit: OfferedTools | undefined
   const around: Turn.Surroundings = {
     journal,
     tools,
     model,
+    limits,
     // Made anew only when the list is another one: decoders are cached by its identity.
     offered: Effect.map(tools.list, (list) => {
       if (toolkit === undefined || listed !== list) {

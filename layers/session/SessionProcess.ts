@@ -9,11 +9,13 @@
  */
 import { Cause, type Clock, Deferred, Effect, type Scope } from "effect"
 import type { StorageError } from "../../services/journal/StorageError.ts"
-import type { Registry } from "../../services/registry/Registry.ts"
+import { mainOf } from "../../services/registry/Agent.ts"
+import type { AgentUpdate, Registry } from "../../services/registry/Registry.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
 import { generateTurnId } from "../../services/session/SessionId.ts"
 import { Command } from "../../services/session/decide.ts"
 import { SessionHasEnded } from "../../services/session/SessionManager.ts"
+import { labelsOf, workOf } from "../../services/session/presenceOf.ts"
 import { fold } from "../../services/session/SessionState.ts"
 import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { Batch } from "./Batch.ts"
@@ -31,9 +33,9 @@ export interface Services extends SessionDuties.Services {
   readonly onGivenUp: (live: LiveSession) => void
 }
 
-const keyOf = (live: LiveSession) => ({ session: live.id, role: "main", index: 0 })
-
-const labelsOf = ({ state }: LiveSession) => ({ ...state.metadata, agentType: state.agentType })
+/** What the registry shows of it; it may show nothing any more. */
+const announce = ({ entry }: LiveSession, update: AgentUpdate): Effect.Effect<void> =>
+  entry === undefined ? Effect.void : Effect.ignore(entry.update(update))
 
 export const make = (services: Services, duties: SessionDuties.Duties) => {
   const { bus, clock, journal, onDown, onGivenUp, registry } = services
@@ -65,7 +67,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       return Effect.void
     }
     live.stopping = [reply]
-    return duties.stop(life, reason)
+    return Effect.andThen(announce(live, workOf(live.state, true)), duties.stop(life, reason))
   }
 
   /** What follows from an event once it is durable. */
@@ -73,7 +75,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     const { live } = life
     switch (event._tag) {
       case "SessionUpdated":
-        return Effect.ignore(registry.update(keyOf(live), { metadata: labelsOf(live) }))
+        return announce(live, labelsOf(live.state))
       case "TurnStarted":
         return duties.startTurn(life)
       case "TurnEnded":
@@ -106,7 +108,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     const { live } = life
     const append = appendOf(state, live.state, events)
     const written = yield* journal.append([append, ...admissions.map(({ append }) => append)])
-    const wasBusy = live.state.turn !== undefined
+    const before = live.state
     live.state = written.reduce(
       (folded, recorded) => (recorded.topic === append.stream ? (fold(folded, recorded) ?? folded) : folded),
       live.state
@@ -115,8 +117,10 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     yield* bus.publish(written)
     for (const { enqueue } of admissions) yield* enqueue
     for (const event of events) yield* follow(life, event)
-    const isBusy = live.state.turn !== undefined
-    if (isBusy !== wasBusy) yield* mark(live, isBusy ? "busy" : "idle")
+    const { turn, waiting } = live.state
+    if (turn?.id !== before.turn?.id || waiting !== before.waiting) {
+      yield* announce(live, workOf(live.state, live.stopping !== undefined))
+    }
   })
 
   /** Nothing has changed, and everybody hears why. */
@@ -163,10 +167,16 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     })
   }
 
-  const mark = (live: LiveSession, status: "busy" | "idle") => Effect.ignore(registry.update(keyOf(live), { status }))
+  /** It is out of the registry before anybody hears that it is gone. */
+  const goDown = (life: Life): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { entry } = life.live
+      life.live.entry = undefined
+      return entry === undefined ? answerAll(life) : Effect.andThen(entry.leave, answerAll(life))
+    })
 
   /** Nobody waits for a fiber that is gone. */
-  const goDown = (life: Life): Effect.Effect<void> =>
+  const answerAll = (life: Life): Effect.Effect<void> =>
     Effect.suspend(() => {
       const { inbox, live } = life
       const left = [...live.inFlight, ...Inbox.close(inbox)]
@@ -210,12 +220,15 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     }
     const inbox = Inbox.make<Item>()
     const life: Life = { live, inbox, scope }
-    yield* registry.register({ key: keyOf(live), metadata: labelsOf(live) })
+    live.entry = yield* registry.register({
+      key: mainOf(live.id),
+      ...labelsOf(live.state),
+      ...workOf(live.state, false)
+    })
     live.inbox = inbox
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)
     if (live.state.turn !== undefined) {
-      yield* mark(live, "busy")
       yield* duties.startTurn(life)
     } else if (live.state.waiting.length > 0) {
       // Taking a look is enough: with no turn running, the first message that waits gets one.

@@ -1,5 +1,5 @@
 /** Runs a fast tool where it was asked for, under its deadline, and says how it ended. It never fails. */
-import { Cause, Clock, Duration, Effect, type Schema } from "effect"
+import { Clock, Duration, Effect, type Schema } from "effect"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import { type Tool, ToolCall } from "../../services/tools/Tool.ts"
@@ -36,10 +36,11 @@ export const run = (sessionId: SessionId, tool: Tool, args: Schema.Json): Effect
     const work = tool.run(args).pipe(
       Effect.provideService(ToolCall, { sessionId, progress }),
       Effect.map((result): ToolOutcome => ({ _tag: "ToolCompleted", result })),
-      Effect.catch(({ code, message }) => Effect.succeed(failed(code, message))),
-      Effect.catchDefect((defect) =>
+      Effect.catch(({ failure }) => Effect.succeed<ToolOutcome>({ _tag: "ToolFailed", failure })),
+      // Also when it interrupts itself: an interruption from outside does not come here.
+      Effect.catchCause((cause) =>
         Effect.as(
-          Effect.logError(`tool ${tool.name} of ${sessionId} broke`, Cause.die(defect)),
+          Effect.logError(`tool ${tool.name} of ${sessionId} broke`, cause),
           failed("tool_crashed", `${tool.name} broke while it ran; the server's log tells why`)
         )
       )

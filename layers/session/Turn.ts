@@ -8,6 +8,8 @@ import { Cause, Effect, Exit, Option, Result } from "effect"
 import type { LanguageModel } from "effect/ai"
 import * as Topic from "../../services/events/Topic.ts"
 import type { Failure } from "../../services/Failure.ts"
+import type { ModelAnswer } from "../../services/model/ModelAnswer.ts"
+import type { Limits } from "../../services/model/ModelLimits.ts"
 import { type Entry, fromEvents, WINDOW } from "../../services/session/Conversation.ts"
 import type { AssistantText, Refusal } from "../../services/session/decide.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
@@ -43,7 +45,8 @@ export interface Host {
    */
   readonly request: (
     text: AssistantText | undefined,
-    calls: ReadonlyArray<PlannedCall>
+    calls: ReadonlyArray<PlannedCall>,
+    answer: ModelAnswer | undefined
   ) => Effect.Effect<ReadonlyMap<CallId, Effect.Effect<ToolOutcome, SessionInterrupted>>, Lost>
   readonly settle: (callId: CallId, outcome: ToolOutcome) => Effect.Effect<void, Lost>
   /** The outcome of an unsettled call that runs elsewhere. */
@@ -51,7 +54,8 @@ export interface Host {
   readonly end: (
     outcome: "completed" | "failed",
     text: AssistantText | undefined,
-    failure: Failure | undefined
+    failure: Failure | undefined,
+    answer?: ModelAnswer
   ) => Effect.Effect<void, Lost>
 }
 
@@ -59,6 +63,7 @@ export interface Surroundings {
   readonly journal: JournalService
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
+  readonly limits: Limits
   readonly offered: Effect.Effect<OfferedTools>
 }
 
@@ -109,7 +114,7 @@ const runStep = Effect.fnUntraced(function* (
   answer: ModelRound.Answer
 ): Effect.fn.Return<Entry, Lost> {
   const planned = yield* Effect.forEach(answer.calls, (call, index) => plan(tools, call, index))
-  const elsewhere = yield* host.request(yield* textOf(answer.text), planned)
+  const elsewhere = yield* host.request(yield* textOf(answer.text), planned, answer.answer)
   const outcomes = new Map<CallId, ToolOutcome>()
   yield* Effect.forEach(
     planned,
@@ -127,7 +132,8 @@ const runStep = Effect.fnUntraced(function* (
     _tag: "Assistant",
     text: answer.text,
     // In the order in which they were called, whichever ended first.
-    calls: planned.map(({ args, callId, tool }) => ({ callId, tool, args, outcome: outcomes.get(callId) }))
+    calls: planned.map(({ args, callId, tool }) => ({ callId, tool, args, outcome: outcomes.get(callId) })),
+    parts: answer.answer?.parts
   }
 })
 
@@ -135,11 +141,13 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
   yield* settleLeftovers(around, host)
   const entries = yield* persist(readConversation(around, host))
   while (true) {
-    const answer = yield* ModelRound.ask(around.model, yield* around.offered, entries, host.say)
-    if (answer.broken !== undefined) return yield* host.end("failed", yield* textOf(answer.text), answer.broken)
+    const answer = yield* ModelRound.ask(around.model, around.limits, yield* around.offered, entries, host.say)
+    if (answer.broken !== undefined) {
+      return yield* host.end("failed", yield* textOf(answer.text), answer.broken, answer.answer)
+    }
     if (answer.calls.length === 0) {
       const text = yield* textOf(answer.text)
-      if (text !== undefined) return yield* host.end("completed", text, undefined)
+      if (text !== undefined) return yield* host.end("completed", text, undefined, answer.answer)
       return yield* Effect.fail(
         new ModelRound.TurnFailed("empty_answer", "the model answered nothing; send the message again")
       )
@@ -161,7 +169,8 @@ export const run = (around: Surroundings, host: Host): Effect.Effect<void> =>
   loop(around, host).pipe(
     Effect.exit,
     Effect.flatMap((exit) => {
-      if (Exit.isSuccess(exit) || Cause.hasInterrupts(exit.cause)) return Effect.void
+      if (Exit.isSuccess(exit)) return Effect.void
+      if (Cause.hasInterrupts(exit.cause)) return Effect.failCause(exit.cause)
       const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
       if (error?._tag === "TurnFailed") return host.end("failed", undefined, error.failure)
       if (error !== undefined) return Effect.void

@@ -71,7 +71,7 @@ export const make = (
     turn.draft += text
     return bus.publishEphemeral(topicOf(live), { _tag: "TextDelta", turnId: turn.id, text })
   },
-  request: (text, calls) => {
+  request: (text, calls, answer) => {
     const prepare = Effect.map(admit(pool, live, calls), ({ admissions, requested }) => {
       const outcomes = new Map<CallId, Effect.Effect<ToolOutcome, SessionInterrupted>>()
       for (const { callId, outcome, workerId } of requested) {
@@ -79,14 +79,20 @@ export const make = (
         else if (workerId !== undefined) outcomes.set(callId, outcomeOf(live, callId))
       }
       turn.draft = ""
-      return { admissions, command: Command.RequestCalls({ turnId: turn.id, text, calls: requested }), outcomes }
+      return {
+        admissions,
+        command: Command.RequestCalls({ turnId: turn.id, text, calls: requested, answer }),
+        outcomes
+      }
     })
     return persist(Effect.map(submit(live, inbox, prepare), ({ outcomes }) => outcomes))
   },
   settle: (callId, outcome) => Effect.asVoid(report(live, inbox, Command.SettleCall({ callId, outcome }))),
   outcomeOf: (callId) => outcomeOf(live, callId),
-  end: (outcome, text, failure) =>
+  end: (outcome, text, failure, answer) =>
     Effect.flatMap(takeDraft(turn), (draft) =>
-      Effect.asVoid(report(live, inbox, Command.EndTurn({ turnId: turn.id, outcome, text: text ?? draft, failure })))
+      Effect.asVoid(
+        report(live, inbox, Command.EndTurn({ turnId: turn.id, outcome, text: text ?? draft, failure, answer }))
+      )
     )
 })

@@ -32,8 +32,10 @@ export class Lifecycle {
     this.sink?.({ _tag: "ChildRestarted", path: this.pathOf(child), attempt, delay, reason })
   }
 
-  startFailed(): void {
+  notStarted(child: SupervisedChild): void {
     this.metrics.startFailed()
+    const attempt = child.state === "restarting" ? child.restarts.length : 0
+    this.sink?.({ _tag: "ChildNotStarted", path: this.pathOf(child), attempt, reason: child.reasonBefore })
   }
 
   exited(child: SupervisedChild): void {

@@ -65,7 +65,7 @@ export const make = (core: SupervisorCore, flags: Flags) => {
       case "starting":
         return notStarted(child)
       case "restarting":
-        core.tell.startFailed()
+        core.tell.notStarted(child)
         return later(child, () => Effect.andThen(reports.startFailed(core.pathOf(child), child), restart(child)))
       default:
         later(child, () => exited(child))
@@ -73,7 +73,7 @@ export const make = (core: SupervisorCore, flags: Flags) => {
   }
 
   const notStarted = (child: SupervisedChild) => {
-    core.tell.startFailed()
+    core.tell.notStarted(child)
     core.remove(child)
     child.state = "stopped"
     child.request?.answer(Effect.fail(new ChildStartFailed({ id: child.spec.id, cause: reports.startCause(child) })))

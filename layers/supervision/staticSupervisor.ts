@@ -151,7 +151,7 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
           core.tell.restarted(child)
           continue
         }
-        core.tell.startFailed()
+        core.tell.notStarted(child)
         yield* reports.startFailed(core.pathOf(child), child)
         // What was asked meanwhile comes first: perhaps to stop this very child.
         child.state = "restarting"
@@ -169,7 +169,7 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
         return Exit.void
       }
       core.remove(child)
-      core.tell.startFailed()
+      core.tell.notStarted(child)
       return Exit.fail(new ChildStartFailed({ id: entry.spec.id, cause: reports.startCause(child) }))
     })
 
@@ -224,7 +224,7 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
           return request.answer(Effect.void)
         }
         child.state = "stopped"
-        core.tell.startFailed()
+        core.tell.notStarted(child)
         request.answer(Effect.fail(new ChildStartFailed({ id, cause: reports.startCause(child) })))
       })
     },

@@ -29,6 +29,8 @@ export const make = ({ scratch }: Options) =>
     result: CodebaseAnalysis,
     weight: "heavy",
     idempotent: true,
+    classes: ["read", "network"],
+    classesOf: ({ repoUrl }) => (repoUrl === undefined ? ["read"] : ["read", "network"]),
     run: Effect.fn("analyze_codebase")(function* ({ path, repoUrl }) {
       const result =
         repoUrl === undefined

@@ -1,11 +1,11 @@
 /** The tools that come with the runtime. */
-import { Effect } from "effect"
+import type { Effect } from "effect"
 import type { Journal } from "../../services/journal/Journal.ts"
+import type { Processes } from "../../services/processes/Processes.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import * as AnalyzeCodebase from "./AnalyzeCodebase.ts"
 import * as GenerateReport from "./GenerateReport.ts"
 import * as ProcessLargeFile from "./ProcessLargeFile.ts"
-import * as ReapedProcesses from "./ReapedProcesses.ts"
 import * as ToolSet from "./ToolSet.ts"
 
 export interface Options {
@@ -14,8 +14,8 @@ export interface Options {
 }
 
 /** Their makers, to be put beside a program's own in a `ToolSet`. */
-export const tools = ({ scratch }: Options): ReadonlyArray<Effect.Effect<Tool, never, Journal>> => [
-  AnalyzeCodebase.make({ scratch }).pipe(Effect.provide(ReapedProcesses.layer)),
+export const tools = ({ scratch }: Options): ReadonlyArray<Effect.Effect<Tool, never, Journal | Processes>> => [
+  AnalyzeCodebase.make({ scratch }),
   ProcessLargeFile.make,
   GenerateReport.make
 ]

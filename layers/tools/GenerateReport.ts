@@ -10,6 +10,7 @@ import {
   SessionReport,
   type WorkerUse
 } from "../../services/tools/SessionReport.ts"
+import * as SessionSnapshot from "../../services/session/SessionSnapshot.ts"
 import * as SessionActivity from "../../services/tools/sessionActivity.ts"
 import { render } from "../../services/tools/renderSessionReport.ts"
 import * as Tool from "../../services/tools/Tool.ts"
@@ -56,13 +57,22 @@ export const make = Effect.gen(function* () {
     result: SessionReport,
     weight: "fast",
     idempotent: true,
+    classes: ["read"],
     run: Effect.fn("generate_report")(function* ({ sessionId }) {
       const stream = Topic.ofSession(sessionId)
       const activity = SessionActivity.empty()
-      for (let after = 0; ; after += page) {
+      let after = 0
+      while (true) {
         const events = yield* journal.read({ stream, after, limit: page }).pipe(Effect.mapError(storageFailure))
+        const first = events[0]?.sequence ?? after + 1
+        // What is no longer kept is known by the figures that the session kept of it.
+        if (first > after + 1) {
+          const skipped = yield* journal.snapshot(stream).pipe(Effect.mapError(storageFailure))
+          SessionActivity.skip(activity, first - after - 1, skipped && SessionSnapshot.view(skipped))
+        }
         for (const event of events) SessionActivity.add(activity, event)
         if (events.length < page) break
+        after = events.at(-1)?.sequence ?? after
         yield* Effect.yieldNow
       }
       if (activity.events === 0) {
@@ -87,6 +97,7 @@ export const make = Effect.gen(function* () {
         ...(endedAt !== undefined && { endedAt }),
         lastEventAt,
         events: activity.events,
+        ...(activity.notKept > 0 && { notKept: activity.notKept }),
         messages,
         turns,
         tools: [...activity.tools.values()],

@@ -19,6 +19,7 @@ export const make = Tool.make({
   result: FileProfile,
   weight: "heavy",
   idempotent: true,
+  classes: ["read"],
   run: Effect.fn("process_large_file")(function* ({ path, pattern }) {
     const result = yield* Thread.run<FileProfile, Input>({ entry, heap, input: { file: resolve(path), path, pattern } })
     const call = yield* Tool.ToolCall

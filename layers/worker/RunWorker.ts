@@ -69,7 +69,7 @@ export const make = ({ grace, records, registry, state, tools }: Surroundings) =
         : failed(Failures.resultTooLarge(maxResult))
     }
     const failure = exit.cause.reasons.find(Cause.isFailReason)
-    if (failure !== undefined) return failed({ code: failure.error.code, message: failure.error.message })
+    if (failure !== undefined) return failed(failure.error.failure)
     const errorId = yield* Identifier.generate("err")
     yield* Effect.annotateLogs(Effect.logError(`tool ${entry.worker.tool} broke off`, exit.cause), {
       errorId,
@@ -180,14 +180,13 @@ export const make = ({ grace, records, registry, state, tools }: Surroundings) =
           else if (entry.decided !== undefined) state.tell(entry, entry.decided)
         })
       )
-      const key = { session: entry.sessionId, role: "worker", index: started++ }
       yield* registry.register({
-        key,
+        key: { session: entry.sessionId, role: "worker", index: started++ },
         tags: ["worker"],
         capabilities: [entry.worker.tool],
+        status: "busy",
         metadata: { workerId: entry.id, tool: entry.worker.tool }
       })
-      yield* Effect.ignore(registry.update(key, { status: "busy" }))
       return body(entry, scope)
     }).pipe(Effect.uninterruptible)
   })

@@ -21,6 +21,9 @@ const path = "the child's place in the tree, ids joined by `/`"
 const turn = "the turn"
 const mcp = "the keeper of MCP servers"
 const server = "its name in the configuration"
+const breaker = "the dependency's circuit breaker"
+const dependency = "name of the dependency: `tool:name`, `mcp:server`, `model:provider`"
+const answer = "on the first event that a model's answer led to: the model, its usage, what travels back to it"
 
 export const events: Catalogue<RuntimeEvent> = {
   SessionStarted: {
@@ -34,9 +37,13 @@ export const events: Catalogue<RuntimeEvent> = {
     fields: { title: "the new title, when it changed", metadata: "all labels, when they changed" }
   },
   MessageReceived: {
-    when: "A user's message was accepted: from here on it is never lost and is answered exactly once.",
+    when: "A message was accepted, a user's or another agent's: from here on it is never lost and is answered exactly once.",
     by: session,
-    fields: { messageId: "the caller's id of it, or one made for it", text: "the message" }
+    fields: {
+      messageId: "the caller's id of it, or one made for it",
+      text: "the message",
+      from: "the agent that sent it; absent when a person did"
+    }
   },
   TurnStarted: {
     when: "The session began to answer a message.",
@@ -51,7 +58,8 @@ export const events: Catalogue<RuntimeEvent> = {
       turnId: "the turn that asked for it; absent when a person did",
       workerId: "the worker that runs it; absent for a fast tool",
       tool: "name of the tool",
-      args: "its arguments"
+      args: "its arguments",
+      answer
     }
   },
   ToolCallSettled: {
@@ -62,12 +70,18 @@ export const events: Catalogue<RuntimeEvent> = {
   MessageSettled: {
     when: "The assistant's message of a model round is complete: it stands for all `TextDelta`s before it.",
     by: session,
-    fields: { turnId: turn, messageId: "the assistant's message", text: "all of it", partial: "a cancel cut it off" }
+    fields: {
+      turnId: turn,
+      messageId: "the assistant's message",
+      text: "all of it",
+      partial: "a cancel or a failure cut it off",
+      answer
+    }
   },
   TurnEnded: {
     when: "A turn is over: exactly once for each `TurnStarted`, by recovery if need be.",
     by: session,
-    fields: { turnId: turn, outcome: "how it ended", failure: "why, when it failed" }
+    fields: { turnId: turn, outcome: "how it ended", failure: "why, when it failed", answer }
   },
   SessionEnded: {
     when: "The session was stopped: exactly once, and always the last event of its topic.",
@@ -137,6 +151,11 @@ export const events: Catalogue<RuntimeEvent> = {
       reason: "how its last life ended"
     }
   },
+  ChildNotStarted: {
+    when: "A start of a child failed, the first one or that of a restart.",
+    by: supervisor,
+    fields: { path, attempt: "that of the restart; 0 for a first start", reason: "why it failed" }
+  },
   ChildTerminated: {
     when: "A child was stopped by its supervisor.",
     by: supervisor,
@@ -174,6 +193,21 @@ export const events: Catalogue<RuntimeEvent> = {
       took: "milliseconds"
     }
   },
+  BreakerOpened: {
+    when: "A dependency failed several times in a row, or in the call that was to try it: calls are refused for a while.",
+    by: breaker,
+    fields: {
+      breaker: dependency,
+      retryAfter: "milliseconds until a call is let through",
+      openings: "in a row, without a lasting recovery in between"
+    }
+  },
+  BreakerHalfOpened: {
+    when: "A breaker was open for its time: one call is let through to try the dependency.",
+    by: breaker,
+    fields: { breaker: dependency }
+  },
+  BreakerClosed: { when: "The dependency answers again.", by: breaker, fields: { breaker: dependency } },
   MaintenanceFailed: {
     when: "A round of upkeep could not be finished; it is tried again.",
     by: "upkeep",
@@ -227,6 +261,16 @@ export const deliveries: Catalogue<Delivery> = {
       from: "first sequence skipped; of a wildcard a position in this subscription",
       to: "last sequence skipped",
       count: "how many"
+    }
+  },
+  Snapshot: {
+    when: 'First of a subscription with `expired: "snapshot"` whose `from` is no longer kept: it stands for all events up to its sequence.',
+    by: "the event bus",
+    fields: {
+      topic: "the topic",
+      sequence: "the event that the state is that after; the next one follows",
+      earliest: "the oldest event that is still kept",
+      session: "the session's state, as `GetSession` tells it"
     }
   }
 }

@@ -1,8 +1,10 @@
 /** Every event of the runtime. All of them are plain JSON: encoded and decoded form are the same. */
 import { Schema } from "effect"
 import { HealthEvent } from "../health/HealthEvent.ts"
+import { BreakerEvent } from "../limits/BreakerEvent.ts"
 import { MaintenanceEvent } from "../maintenance/MaintenanceEvent.ts"
 import { McpEvent } from "../mcp/McpEvent.ts"
+import { Session } from "../session/Session.ts"
 import { SessionDelta, SessionEvent } from "../session/SessionEvent.ts"
 import { SupervisionEvent } from "../supervision/SupervisionEvent.ts"
 import { WorkerEvent } from "../worker/WorkerEvent.ts"
@@ -19,6 +21,7 @@ export const RuntimeEvent = Schema.Union([
   SupervisionEvent,
   HealthEvent,
   MaintenanceEvent,
+  BreakerEvent,
   McpEvent
 ])
 export type RuntimeEvent = typeof RuntimeEvent.Type
@@ -43,6 +46,11 @@ export const Delivery = Schema.TaggedUnion({
    * The subscriber's policy skipped the events from `from` to `to`, both included. Of a wildcard the numbers count the
    * events of this subscription from 1, over all its topics.
    */
-  Lagged: { topic: Subject, from: Schema.Int, to: Schema.Int, count: Schema.Int }
+  Lagged: { topic: Subject, from: Schema.Int, to: Schema.Int, count: Schema.Int },
+  /**
+   * First of a subscription that asked for it, in place of events that are no longer kept: the session's state after
+   * the event with this `sequence`. Events from `earliest` on are still there for those who want to read them.
+   */
+  Snapshot: { topic: Topic, sequence: Schema.Int, earliest: Schema.Int, session: Session }
 })
 export type Delivery = typeof Delivery.Type

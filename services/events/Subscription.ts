@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { InvalidInput } from "../InvalidInput.ts"
 import type { StorageError } from "../journal/StorageError.ts"
+import { Session } from "../session/Session.ts"
 import { isDurable, isWildcard, type Subject } from "./Topic.ts"
 
 /**
@@ -17,6 +18,16 @@ import { isDurable, isWildcard, type Subject } from "./Topic.ts"
 export const Policy = Schema.Literals(["catchup", "backpressure", "sliding", "dropping", "disconnect"])
 export type Policy = typeof Policy.Type
 
+/**
+ * What a cursor means that is older than what is kept.
+ *
+ * `fail`: the subscription is refused with `CursorExpired`.
+ * `snapshot`: it begins with a `Snapshot`, the state that stands for what is gone, and goes on after it; a topic that
+ * has none begins with its oldest event, after one `Lagged`.
+ */
+export const Expired = Schema.Literals(["fail", "snapshot"])
+export type Expired = typeof Expired.Type
+
 export const maxCapacity = 65_536
 export const defaultCapacity = 1_024
 
@@ -28,6 +39,8 @@ export interface Subscription {
   readonly policy?: Policy | undefined
   /** Length of the subscriber's own queue, in events (default 1,024, at most 65,536). */
   readonly capacity?: number | undefined
+  /** Default `fail`. */
+  readonly expired?: Expired | undefined
   /** Who this is, in the subscriber's own words: shown to those who ask who listens. */
   readonly label?: string | undefined
   /** The connection that it came over, as the gateway names it. */
@@ -50,10 +63,15 @@ export class CursorExpired extends Schema.TaggedError<CursorExpired>()("CursorEx
   topic: Schema.String,
   from: Schema.Int,
   /** The oldest sequence that there is, or will be. */
-  earliest: Schema.Int
+  earliest: Schema.Int,
+  /** Of a session: its state after an event that is kept or was the last to go. Events after it make the present. */
+  snapshot: Schema.optionalKey(Session)
 }) {
   override get message() {
-    return `${this.topic} is kept from ${this.earliest} on, so it cannot be read from ${this.from}; subscribe from ${this.earliest}, and ask for the present state for what was before`
+    const kept = `${this.topic} is kept from ${this.earliest} on, so it cannot be read from ${this.from}`
+    return this.snapshot === undefined
+      ? `${kept}; subscribe from ${this.earliest}, and ask for the present state for what was before`
+      : `${kept}; subscribe from ${this.snapshot.sequence + 1}, after the snapshot that comes with this, or let a subscription begin with it (expired: "snapshot")`
   }
 }
 

@@ -40,6 +40,8 @@ export interface ConnectionState {
   readonly pingedAt: number
   /** When the peer last read anything of what waits for it; undefined while nothing waits. */
   readonly unreadSince: number | undefined
+  /** Of a peer that answers no ping: since when its system has acknowledged nothing of what was sent to it. */
+  readonly unacknowledgedSince?: number | undefined
   /** When the last call or subscription ended; undefined while one is under way. */
   readonly idleSince: number | undefined
 }
@@ -48,9 +50,11 @@ export type Verdict = "keep" | "ping" | "gone" | "unread" | "idle" | "old"
 
 /** What is to be done about a connection. */
 export const judgeConnection = (state: ConnectionState, limits: ConnectionLimits, now: number): Verdict => {
-  const { endsAt, heardAt, idleSince, pingedAt, unreadSince } = state
+  const { endsAt, heardAt, idleSince, pingedAt, unacknowledgedSince, unreadSince } = state
   if (unreadSince !== undefined && now - unreadSince >= limits.unread) return "unread"
   if (heardAt !== undefined && now - heardAt >= limits.silence) return "gone"
+  // Something is sent at each ping, so this begins one ping after the peer has gone; the other one is for looking.
+  if (unacknowledgedSince !== undefined && now - unacknowledgedSince >= limits.silence - 2 * limits.ping) return "gone"
   if (now >= endsAt) return "old"
   if (idleSince !== undefined && now - idleSince >= limits.idle) return "idle"
   const quietSince = Math.max(heardAt ?? 0, pingedAt)

@@ -2,7 +2,7 @@
  * Every error that leaves the process, by its tag: a stable code, the exit status of the command line and the HTTP
  * status. Codes and statuses never change their meaning; `docs/errors.md` lists them for people.
  *
- * Exit statuses lie between 64 and 113, or above 192, where neither the shell nor a signal has a meaning of its own. Beside them: 0
+ * Exit statuses lie between 64 and 125 or above 192, where neither the shell nor a signal has a meaning of its own. Beside them: 0
  * for success and 130 for a command that Ctrl-C ended.
  */
 export interface ErrorCode {
@@ -129,6 +129,30 @@ export const errorCodes = {
     meaning: "The server was not started with ESPALIER_CHAOS=1, and crashes nothing on purpose"
   },
   ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" },
+  RateLimited: {
+    code: "rate_limited",
+    exit: 116,
+    http: 429,
+    meaning: "A rate limit is used up; the error says for how long"
+  },
+  BreakerOpen: {
+    code: "breaker_open",
+    exit: 117,
+    http: 503,
+    meaning: "A dependency failed several times in a row and is not called for now; the error says for how long"
+  },
+  NoAgentAvailable: {
+    code: "no_agent_available",
+    exit: 111,
+    http: 503,
+    meaning: "No agent that fits is alive and takes work"
+  },
+  MessageNotDelivered: {
+    code: "message_not_delivered",
+    exit: 112,
+    http: 409,
+    meaning: "The message to an agent was not delivered; its outcome tells why"
+  },
   McpServerNotFound: {
     code: "mcp_server_not_found",
     exit: 193,

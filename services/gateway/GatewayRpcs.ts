@@ -7,14 +7,20 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { Delivery } from "../events/RuntimeEvent.ts"
-import { CursorAhead, CursorExpired, maxCapacity, Policy, SubscriptionCut } from "../events/Subscription.ts"
+import { CursorAhead, CursorExpired, Expired, maxCapacity, Policy, SubscriptionCut } from "../events/Subscription.ts"
 import { Subject } from "../events/Topic.ts"
 import { TopicStats } from "../events/TopicStats.ts"
 import { InvalidInput } from "../InvalidInput.ts"
+import { BreakerOpen, BreakerStatus } from "../limits/Breakers.ts"
+import { RateLimited } from "../limits/RateLimits.ts"
 import { StorageError } from "../journal/StorageError.ts"
 import { McpServer, McpServerNotFound, McpServerUnavailable, McpTool, McpToolNotFound } from "../mcp/McpServer.ts"
-import { Agent, AgentKey } from "../registry/Agent.ts"
+import { Agent, AgentKey, AgentStatus } from "../registry/Agent.ts"
+import { AgentChange } from "../registry/AgentChange.ts"
+import { DeliveryReceipt } from "../registry/AgentMessage.ts"
+import { AgentCursor, AgentOrder } from "../registry/AgentQuery.ts"
 import { AgentNotFound } from "../registry/Registry.ts"
+import { NoAgentAvailable, RoutingStrategy } from "../registry/Router.ts"
 import { Message, Session, SessionSummary } from "../session/Session.ts"
 import { SessionMetadata } from "../session/SessionEvent.ts"
 import { MessageId, SessionId } from "../session/SessionId.ts"
@@ -40,6 +46,7 @@ import { Overloaded } from "./Overloaded.ts"
 import { ShuttingDown } from "./ShuttingDown.ts"
 
 const Limit = Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 })))
+const Text = Schema.NonEmptyString.check(Schema.isMaxLength(262_144))
 const Title = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(200)))
 const Metadata = Schema.optionalKey(
   SessionMetadata.check(
@@ -53,6 +60,27 @@ const Metadata = Schema.optionalKey(
 )
 const ServerName = Schema.String.check(Schema.isMaxLength(256))
 
+const Name = Schema.NonEmptyString.check(Schema.isMaxLength(200))
+const Names = Schema.optionalKey(Schema.Union([Name, Schema.Array(Name).check(Schema.isMaxLength(20))]))
+/** Which agents are meant: all that is given must hold. */
+const agents = {
+  session: Schema.optionalKey(SessionId),
+  role: Schema.optionalKey(Schema.String),
+  /** One, or all of several. */
+  tag: Names,
+  capability: Names,
+  status: Schema.optionalKey(AgentStatus),
+  /** Only those that work may be routed to: `idle` or `busy`. */
+  available: Schema.optionalKey(Schema.Boolean),
+  metadata: Metadata
+}
+const letter = {
+  from: Schema.optionalKey(AgentKey),
+  text: Text,
+  messageId: Schema.optionalKey(MessageId),
+  /** Milliseconds until every outcome is there (default 5,000). */
+  patience: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 60_000 })))
+}
 /** What any call may answer besides its own errors. */
 export const common = [InvalidInput, Overloaded, ShuttingDown, InternalError] as const
 const onSession = [...common, StorageError, SessionNotFound, SessionInterrupted, TooManySessions] as const
@@ -85,7 +113,7 @@ export class GatewayRpcs extends RpcGroup.make(
   Rpc.make("SendMessage", {
     payload: {
       sessionId: SessionId,
-      text: Schema.NonEmptyString.check(Schema.isMaxLength(262_144)),
+      text: Text,
       messageId: Schema.optionalKey(MessageId)
     },
     success: Acknowledgement,
@@ -109,7 +137,16 @@ export class GatewayRpcs extends RpcGroup.make(
   Rpc.make("RunTool", {
     payload: { sessionId: SessionId, tool: Schema.String.check(Schema.isMaxLength(100)), args: Schema.Json },
     success: Schema.Union([Schema.Struct({ result: Schema.Json }), Schema.Struct({ workerId: WorkerId })]),
-    error: Schema.Union([...onSession, SessionHasEnded, MailboxFull, ToolNotFound, ToolFailure, PoolSaturated])
+    error: Schema.Union([
+      ...onSession,
+      SessionHasEnded,
+      MailboxFull,
+      ToolNotFound,
+      ToolFailure,
+      PoolSaturated,
+      RateLimited,
+      BreakerOpen
+    ])
   }),
   Rpc.make("GetWorker", {
     payload: { workerId: WorkerId },
@@ -136,6 +173,8 @@ export class GatewayRpcs extends RpcGroup.make(
       /** First sequence wanted; absent: only what happens from now on. */
       from: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
       policy: Schema.optionalKey(Policy),
+      /** What a `from` means that is no longer kept (default `fail`). */
+      expired: Schema.optionalKey(Expired),
       capacity: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxCapacity }))),
       label: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100)))
     },
@@ -166,22 +205,46 @@ export class GatewayRpcs extends RpcGroup.make(
     payload: { path: Schema.String.check(Schema.isMaxLength(1_000)) },
     error: Schema.Union([...common, ChaosRefused, ChildNotFound])
   }),
+  /** Pages go by `after`: the last agent of the page before. */
   Rpc.make("FindAgents", {
-    payload: {
-      session: Schema.optionalKey(SessionId),
-      role: Schema.optionalKey(Schema.String),
-      tag: Schema.optionalKey(Schema.String),
-      capability: Schema.optionalKey(Schema.String),
-      limit: Limit
-    },
+    payload: { ...agents, order: Schema.optionalKey(AgentOrder), after: Schema.optionalKey(AgentCursor), limit: Limit },
     success: Schema.Array(Agent),
     error: Schema.Union([...common])
+  }),
+  /** The result of a query, then how it changes, at most ten times a second. Ends only with its caller. */
+  Rpc.make("WatchAgents", {
+    payload: { ...agents, order: Schema.optionalKey(AgentOrder), limit: Limit },
+    success: AgentChange,
+    error: Schema.Union([...common]),
+    stream: true
   }),
   Rpc.make("GetAgent", {
     payload: { key: AgentKey },
     success: Agent,
     error: Schema.Union([...common, AgentNotFound])
   }),
+  /** To one agent: the one that `to` names, or one of those that fit `route`. What became of it is in the receipt. */
+  Rpc.make("SendAgentMessage", {
+    payload: Schema.Struct({
+      to: Schema.optionalKey(AgentKey),
+      route: Schema.optionalKey(Schema.Struct({ ...agents, strategy: Schema.optionalKey(RoutingStrategy) })),
+      ...letter
+    }).check(
+      Schema.makeFilter(({ route, to }) =>
+        (route === undefined) === (to === undefined) ? "either an agent in `to` or a query in `route`" : undefined
+      )
+    ),
+    success: DeliveryReceipt,
+    error: Schema.Union([...common, NoAgentAvailable])
+  }),
+  /** To all that fit, the oldest first, at most `limit` of them; not to its sender. */
+  Rpc.make("BroadcastAgentMessage", {
+    payload: { to: Schema.Struct(agents), ...letter, limit: Limit },
+    success: Schema.Array(DeliveryReceipt),
+    error: Schema.Union([...common])
+  }),
+  /** The circuit breakers of what calls were made to lately. */
+  Rpc.make("ListBreakers", { success: Schema.Array(BreakerStatus), error: Schema.Union([...common]) }),
   /** The MCP servers that are declared, and how they are. */
   Rpc.make("McpServers", { success: Schema.Array(McpServer), error: Schema.Union([...common]) }),
   /** All that is known of the tools of one of them, those that are blocked or refused included. */

@@ -12,14 +12,31 @@ export const AgentKey = Schema.Struct({
 })
 export type AgentKey = typeof AgentKey.Type
 
-export const AgentStatus = Schema.Literals(["idle", "busy", "draining"])
+/** A key as people read and write it: `ses_1/main/0`. */
+export const nameOf = ({ index, role, session }: AgentKey): string => `${session}/${role}/${index}`
+
+export const mainOf = (session: SessionId): AgentKey => ({ session, role: "main", index: 0 })
+
+export const isMain = ({ index, role }: AgentKey): boolean => index === 0 && role === "main"
+
+/** `draining` and `unhealthy` agents are alive, and no work is routed to them. */
+export const AgentStatus = Schema.Literals(["idle", "busy", "draining", "unhealthy"])
 export type AgentStatus = typeof AgentStatus.Type
+
+export const isAvailable = ({ status }: { readonly status: AgentStatus }): boolean =>
+  status === "idle" || status === "busy"
 
 export const Agent = Schema.Struct({
   key: AgentKey,
+  /** Counts registrations: of two agents the older one has the lower, and a key that is registered again a new one. */
+  incarnation: Schema.Int,
   tags: Schema.Array(Schema.String),
   capabilities: Schema.Array(Schema.String),
   status: AgentStatus,
+  /** What it has to do, in its own measure: of a session, the turn that runs and the messages that wait. */
+  load: Schema.Finite,
+  /** What was routed to it and is still under way. */
+  connections: Schema.Int,
   metadata: Schema.Record(Schema.String, Schema.String),
   /** Unix time in milliseconds. */
   registeredAt: Schema.Int

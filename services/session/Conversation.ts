@@ -4,7 +4,9 @@
  * current one; its message always stays.
  */
 import type { Schema } from "effect"
+import { type AnswerPart, sizeOfParts } from "../model/ModelAnswer.ts"
 import type { Recorded } from "../events/RuntimeEvent.ts"
+import { nameOf } from "../registry/Agent.ts"
 import type { ToolOutcome } from "./SessionEvent.ts"
 import type { CallId, MessageId } from "./SessionId.ts"
 
@@ -24,6 +26,8 @@ export interface AssistantEntry {
   readonly _tag: "Assistant"
   readonly text: string
   readonly calls: ReadonlyArray<ConversationCall>
+  /** In which order text, calls and reasoning came, and what the provider attached to them. */
+  readonly parts?: ReadonlyArray<AnswerPart> | undefined
 }
 export type Entry = UserEntry | AssistantEntry
 
@@ -70,7 +74,10 @@ export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
   for (const { event } of events) {
     switch (event._tag) {
       case "MessageReceived":
-        texts.set(event.messageId, event.text)
+        texts.set(
+          event.messageId,
+          event.from === undefined ? event.text : `[from agent ${nameOf(event.from)}] ${event.text}`
+        )
         break
       case "TurnStarted": {
         const text = texts.get(event.messageId)
@@ -81,7 +88,7 @@ export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
       }
       case "MessageSettled":
         step = []
-        entries.push({ _tag: "Assistant", text: event.text, calls: step })
+        entries.push({ _tag: "Assistant", text: event.text, calls: step, parts: event.answer?.parts })
         break
       case "ToolCallRequested": {
         if (event.turnId === undefined) break
@@ -94,7 +101,7 @@ export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
         calls.set(call.callId, call)
         if (step === undefined) {
           step = []
-          entries.push({ _tag: "Assistant", text: "", calls: step })
+          entries.push({ _tag: "Assistant", text: "", calls: step, parts: event.answer?.parts })
         }
         step.push(call)
         break
@@ -121,7 +128,7 @@ const sizeOf = (entry: Entry): number =>
           size +
           JSON.stringify(args).length +
           (outcome === undefined ? 0 : JSON.stringify(toldOf(outcome).result).length),
-        entry.text.length
+        entry.text.length + (entry.parts === undefined ? 0 : sizeOfParts(entry.parts))
       )
 
 /** The newest entries that fit, beginning with a user's message. */

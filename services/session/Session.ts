@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
 import { SessionMetadata } from "./SessionEvent.ts"
+import { AgentKey } from "../registry/Agent.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 
 /** `idle`: waits for a message. `thinking`: a turn runs. `ended`: stopped for good, still readable. */
@@ -39,7 +40,14 @@ export type Session = typeof Session.Type
 
 /** One entry of a conversation. */
 export const Message = Schema.TaggedUnion({
-  UserMessage: { id: MessageId, sequence: Schema.Int, at: Schema.Int, text: Schema.String },
+  UserMessage: {
+    id: MessageId,
+    sequence: Schema.Int,
+    at: Schema.Int,
+    text: Schema.String,
+    /** The agent that sent it; absent when a person did. */
+    from: Schema.optionalKey(AgentKey)
+  },
   AssistantMessage: {
     id: MessageId,
     sequence: Schema.Int,

@@ -4,6 +4,8 @@
  */
 import { Schema } from "effect"
 import { Failure } from "../Failure.ts"
+import { AgentKey } from "../registry/Agent.ts"
+import { ModelAnswer } from "../model/ModelAnswer.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { CallId, MessageId, TurnId } from "./SessionId.ts"
 
@@ -20,11 +22,14 @@ export const ToolOutcome = Schema.TaggedUnion({
 })
 export type ToolOutcome = typeof ToolOutcome.Type
 
+/** On the first event of what a model's answer led to: what is known of the answer besides. */
+const answer = Schema.optionalKey(ModelAnswer)
+
 export const SessionEvent = Schema.TaggedUnion({
   SessionStarted: { title: Schema.String, agentType: Schema.String, metadata: SessionMetadata },
   SessionUpdated: { title: Schema.optionalKey(Schema.String), metadata: Schema.optionalKey(SessionMetadata) },
-  /** A user's message was accepted: from here on it is never lost and is answered exactly once. */
-  MessageReceived: { messageId: MessageId, text: Schema.String },
+  /** A message was accepted, a user's or another agent's: from here on it is never lost and is answered exactly once. */
+  MessageReceived: { messageId: MessageId, text: Schema.String, from: Schema.optionalKey(AgentKey) },
   TurnStarted: { turnId: TurnId, messageId: MessageId },
   /** A tool call was decided on. Without `turnId` a person asked for it; with `workerId` it runs on the pool. */
   ToolCallRequested: {
@@ -32,16 +37,18 @@ export const SessionEvent = Schema.TaggedUnion({
     turnId: Schema.optionalKey(TurnId),
     workerId: Schema.optionalKey(WorkerId),
     tool: Schema.String,
-    args: Schema.Json
+    args: Schema.Json,
+    answer
   },
   ToolCallSettled: { callId: CallId, outcome: ToolOutcome },
   /** The assistant's message of a turn is complete; `partial` marks text that a cancel cut off. */
-  MessageSettled: { turnId: TurnId, messageId: MessageId, text: Schema.String, partial: Schema.Boolean },
+  MessageSettled: { turnId: TurnId, messageId: MessageId, text: Schema.String, partial: Schema.Boolean, answer },
   /** Exactly one for each turn. */
   TurnEnded: {
     turnId: TurnId,
     outcome: Schema.Literals(["completed", "cancelled", "failed"]),
-    failure: Schema.optionalKey(Failure)
+    failure: Schema.optionalKey(Failure),
+    answer
   },
   /** Exactly one for each session, and its last event. */
   SessionEnded: { reason: Schema.String }

@@ -7,6 +7,7 @@
 import { Context, type Effect, Schema } from "effect"
 import type { InvalidInput } from "../InvalidInput.ts"
 import type { StorageError } from "../journal/StorageError.ts"
+import type { AgentKey } from "../registry/Agent.ts"
 import type { ToolNotFound } from "../tools/Tools.ts"
 import type { ToolFailure } from "../tools/Tool.ts"
 import type { PoolSaturated } from "../worker/WorkerPool.ts"
@@ -78,6 +79,8 @@ export interface SendOptions {
   readonly text: string
   /** Chosen by the caller to make a retry safe: a message that is there already is acknowledged again, not repeated. */
   readonly messageId?: MessageId | undefined
+  /** The agent that sends it; absent when a person does. */
+  readonly from?: AgentKey | undefined
 }
 
 export const Acknowledgement = Schema.Struct({

@@ -9,7 +9,8 @@ import { WorkerId } from "../worker/WorkerId.ts"
 import { WINDOW } from "./Conversation.ts"
 import { SessionMetadata } from "./SessionEvent.ts"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
-import type { SessionState } from "./SessionState.ts"
+import type { Session } from "./Session.ts"
+import { type SessionState, toSession } from "./SessionState.ts"
 
 export const VERSION = 1
 
@@ -78,4 +79,10 @@ export const restore = ({ sequence, state, version }: Snapshot): SessionState | 
     turn: stored.turn,
     calls: stored.calls.map(({ turnId, workerId, ...call }) => ({ ...call, turnId, workerId }))
   }
+}
+
+/** What a snapshot says of the session to those who look at it from outside. */
+export const view = (snapshot: Snapshot): Session | undefined => {
+  const state = restore(snapshot)
+  return state === undefined ? undefined : toSession(state)
 }

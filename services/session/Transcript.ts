@@ -38,7 +38,14 @@ export class Transcript {
     if (this.isFull) return
     switch (event._tag) {
       case "MessageReceived":
-        this.#messages.push({ _tag: "UserMessage", id: event.messageId, sequence, at, text: event.text })
+        this.#messages.push({
+          _tag: "UserMessage",
+          id: event.messageId,
+          sequence,
+          at,
+          text: event.text,
+          ...(event.from === undefined ? undefined : { from: event.from })
+        })
         break
       case "MessageSettled": {
         const { messageId, partial, text, turnId } = event
@@ -46,7 +53,7 @@ export class Transcript {
         break
       }
       case "ToolCallRequested": {
-        const { _tag, ...call } = event
+        const { _tag, answer: _, ...call } = event
         this.#unsettled.set(event.callId, this.#messages.length)
         this.#messages.push({ _tag: "ToolMessage", ...call, sequence, at })
         break

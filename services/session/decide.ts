@@ -8,6 +8,8 @@
  */
 import { Data, Result, type Schema } from "effect"
 import type { Failure } from "../Failure.ts"
+import type { AgentKey } from "../registry/Agent.ts"
+import type { ModelAnswer } from "../model/ModelAnswer.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import { recall } from "./RecentMessages.ts"
 import type { SessionEvent, SessionMetadata, ToolOutcome } from "./SessionEvent.ts"
@@ -33,7 +35,7 @@ export interface AssistantText {
 }
 
 export type Command = Data.TaggedEnum<{
-  Send: { readonly messageId: MessageId; readonly text: string }
+  Send: { readonly messageId: MessageId; readonly text: string; readonly from?: AgentKey | undefined }
   Update: { readonly title: string | undefined; readonly metadata: SessionMetadata | undefined }
   /** The next waiting message gets its turn, if none runs. */
   StartTurn: { readonly turnId: TurnId }
@@ -42,6 +44,7 @@ export type Command = Data.TaggedEnum<{
     readonly turnId: TurnId
     readonly text: AssistantText | undefined
     readonly calls: ReadonlyArray<RequestedCall>
+    readonly answer?: ModelAnswer | undefined
   }
   /** A person's own call. */
   RequestCall: { readonly call: RequestedCall }
@@ -51,6 +54,7 @@ export type Command = Data.TaggedEnum<{
     readonly text: AssistantText | undefined
     readonly outcome: "completed" | "cancelled" | "failed"
     readonly failure: Failure | undefined
+    readonly answer?: ModelAnswer | undefined
   }
   End: { readonly reason: string; readonly text: AssistantText | undefined }
 }>
@@ -66,13 +70,14 @@ const nothing: Decision = Result.succeed([])
 const cancelled: ToolOutcome = { _tag: "ToolCancelled" }
 const interrupted: ToolOutcome = { _tag: "ToolInterrupted" }
 
-const requested = (call: RequestedCall, turnId: TurnId | undefined): SessionEvent => ({
+const requested = (call: RequestedCall, turnId: TurnId | undefined, answer?: ModelAnswer): SessionEvent => ({
   _tag: "ToolCallRequested",
   callId: call.callId,
   ...(turnId === undefined ? undefined : { turnId }),
   ...(call.workerId === undefined ? undefined : { workerId: call.workerId }),
   tool: call.tool,
-  args: call.args
+  args: call.args,
+  ...(answer === undefined ? undefined : { answer })
 })
 
 const settled = (callId: CallId, outcome: ToolOutcome): SessionEvent => ({ _tag: "ToolCallSettled", callId, outcome })
@@ -80,8 +85,15 @@ const settled = (callId: CallId, outcome: ToolOutcome): SessionEvent => ({ _tag:
 const settleAll = (calls: ReadonlyArray<UnsettledCall>, outcome: ToolOutcome): ReadonlyArray<SessionEvent> =>
   calls.map(({ callId }) => settled(callId, outcome))
 
-const said = (turnId: TurnId, text: AssistantText | undefined, partial: boolean): ReadonlyArray<SessionEvent> =>
-  text === undefined ? [] : [{ _tag: "MessageSettled", turnId, ...text, partial }]
+const said = (
+  turnId: TurnId,
+  text: AssistantText | undefined,
+  partial: boolean,
+  answer?: ModelAnswer
+): ReadonlyArray<SessionEvent> =>
+  text === undefined
+    ? []
+    : [{ _tag: "MessageSettled", turnId, ...text, partial, ...(answer === undefined ? undefined : { answer }) }]
 
 const outsideTurns = (calls: ReadonlyArray<UnsettledCall>): number =>
   calls.reduce((count, { turnId }) => (turnId === undefined ? count + 1 : count), 0)
@@ -95,7 +107,10 @@ export const decide = (state: SessionState, command: Command): Decision => {
       if (state.waiting.length >= MAILBOX_CAPACITY) {
         return Result.fail(new MailboxFull({ sessionId: state.id, capacity: MAILBOX_CAPACITY }))
       }
-      return Result.succeed([{ _tag: "MessageReceived", messageId: command.messageId, text: command.text }])
+      const { from, messageId, text } = command
+      return Result.succeed([
+        { _tag: "MessageReceived", messageId, text, ...(from === undefined ? undefined : { from }) }
+      ])
     }
     case "Update": {
       if (state.isEnded) return Result.fail(new SessionHasEnded({ sessionId: state.id }))
@@ -116,9 +131,12 @@ export const decide = (state: SessionState, command: Command): Decision => {
     }
     case "RequestCalls": {
       if (turn?.id !== command.turnId) return Result.fail(new TurnOver({ turnId: command.turnId }))
+      const { answer, text } = command
       return Result.succeed([
-        ...said(turn.id, command.text, false),
-        ...command.calls.map((call) => requested(call, turn.id)),
+        ...said(turn.id, text, false, answer),
+        ...command.calls.map((call, index) =>
+          requested(call, turn.id, text === undefined && index === 0 ? answer : undefined)
+        ),
         ...command.calls.flatMap(({ callId, outcome }) => (outcome === undefined ? [] : [settled(callId, outcome)]))
       ])
     }
@@ -135,14 +153,20 @@ export const decide = (state: SessionState, command: Command): Decision => {
         : nothing
     case "EndTurn": {
       if (turn?.id !== command.turnId) return nothing
-      const { failure, outcome } = command
+      const { answer, failure, outcome, text } = command
       return Result.succeed([
         ...settleAll(
           state.calls.filter(({ turnId }) => turnId === turn.id),
           outcome === "cancelled" ? cancelled : interrupted
         ),
-        ...said(turn.id, command.text, outcome !== "completed"),
-        { _tag: "TurnEnded", turnId: turn.id, outcome, ...(failure === undefined ? undefined : { failure }) }
+        ...said(turn.id, text, outcome !== "completed", answer),
+        {
+          _tag: "TurnEnded",
+          turnId: turn.id,
+          outcome,
+          ...(failure === undefined ? undefined : { failure }),
+          ...(answer === undefined || text !== undefined ? undefined : { answer })
+        }
       ])
     }
     // End

@@ -27,6 +27,11 @@ export const SupervisionEvent = Schema.TaggedUnion({
    * how its last life ended: `Shutdown` for one that was stopped because another had crashed.
    */
   ChildRestarted: { ...child, attempt: Schema.Int, delay: Schema.Int, reason: ExitReason },
+  /**
+   * A start of it failed, for the `reason` given; nothing of it is left running. `attempt` is 0 for a first start, and
+   * otherwise that of the restart, which is tried again unless its supervisor gives up.
+   */
+  ChildNotStarted: { ...child, attempt: Schema.Int, reason: ExitReason },
   /** Its supervisor stopped it: `Shutdown`, unless it had to be given up (`Killed`) or broke on its way out (`Failed`). */
   ChildTerminated: { ...child, reason: ExitReason },
   /**

@@ -63,6 +63,8 @@ export const SessionReport = Schema.Struct({
   endedAt: Schema.optionalKey(Schema.Int),
   lastEventAt: Schema.Int,
   events: Schema.Int,
+  /** Older events that are no longer kept: the figures are of what came after them. */
+  notKept: Schema.optionalKey(Schema.Int),
   messages: Schema.Struct({ user: Schema.Int, assistant: Schema.Int }),
   turns: Schema.Struct({ completed: Schema.Int, cancelled: Schema.Int, failed: Schema.Int, running: Schema.Int }),
   tools: Schema.Array(ToolUse),

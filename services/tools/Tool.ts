@@ -2,16 +2,27 @@
  * What a model or a person may ask to be done: a schema for arguments and result, what one has to know before
  * running it, and an Effect that may report progress.
  */
-import { Context, Duration, Effect, Schema } from "effect"
+import { Context, Duration, Effect, Option, Schema } from "effect"
+import type { Failure } from "../Failure.ts"
 import { InvalidInput, type InputIssue } from "../InvalidInput.ts"
+import type { Rate } from "../limits/RateLimits.ts"
 import type { SessionId } from "../session/SessionId.ts"
+import type { ToolClass } from "./ToolClass.ts"
 
 /** Why a tool could not do its work. The code is stable, the message a sentence that says what to do. */
 export class ToolFailure extends Schema.TaggedError<ToolFailure>()("ToolFailure", {
   /** Snake case: `path_not_found`. */
   code: Schema.String,
-  message: Schema.String
-}) {}
+  message: Schema.String,
+  /** Milliseconds after which the same call may work; absent where waiting does not help. */
+  retryAfter: Schema.optionalKey(Schema.Int)
+}) {
+  /** As it is journaled and shown. */
+  get failure(): Failure {
+    const { code, message, retryAfter } = this
+    return retryAfter === undefined ? { code, message } : { code, message, retryAfter }
+  }
+}
 
 /** What a running tool knows of its surroundings. */
 export class ToolCall extends Context.Service<
@@ -28,12 +39,16 @@ export interface Annotations {
   readonly weight: "fast" | "heavy"
   /** May be run twice with the same effect as once, and so is run again after a crash. */
   readonly idempotent: boolean
-  /** Is not run unless a person has allowed it. */
+  /** What it touches: what permission rules go by. */
+  readonly classes: ReadonlyArray<ToolClass>
+  /** Is not run unless a person or a rule has allowed it, whatever its classes. */
   readonly needsPermission: boolean
   /** Longest silence between two reports of progress (default 300 s). */
   readonly deadline: Duration.Duration
   /** Longest run whatever it reports (default one hour). */
   readonly hardCap: Duration.Duration
+  /** How often one session may call it (default: as often as it likes). */
+  readonly rate?: Rate | undefined
 }
 
 /** A tool as the runtime holds it: arguments and result are JSON, checked by the tool's own schemas. */
@@ -43,10 +58,17 @@ export interface Tool {
   /** JSON Schema (draft 2020-12) of the arguments. */
   readonly parameters: Schema.JsonObject
   readonly annotations: Annotations
+  /** Its classes for these arguments, where they touch less than the tool can. Never more than its annotations say. */
+  readonly classesOf?: ((args: Schema.Json) => ReadonlyArray<ToolClass>) | undefined
   /** What is wrong with the arguments; empty when they fit. */
   readonly check: (args: Schema.Json) => Effect.Effect<ReadonlyArray<InputIssue>>
   /** Runs with arguments that `check` has passed; others are a defect. */
   readonly run: (args: Schema.Json) => Effect.Effect<Schema.Json, ToolFailure, ToolCall>
+  /**
+   * Whether a failure says that the tool is unwell, and counts for its circuit breaker. Most say that what was asked for
+   * cannot be done, so by default none does but `tool_crashed`; what the tool does not expect itself always does.
+   */
+  readonly isUnwell?: ((failure: ToolFailure) => boolean) | undefined
 }
 
 export interface Options<Args, Result, R> {
@@ -56,9 +78,14 @@ export interface Options<Args, Result, R> {
   readonly result: Schema.Codec<Result, unknown>
   readonly weight?: "fast" | "heavy"
   readonly idempotent?: boolean
+  readonly classes?: ReadonlyArray<ToolClass>
+  /** Its classes for these arguments, where they touch less than the tool can. */
+  readonly classesOf?: (args: Args) => ReadonlyArray<ToolClass>
   readonly needsPermission?: boolean
   readonly deadline?: Duration.Input
   readonly hardCap?: Duration.Input
+  readonly rate?: Rate
+  readonly isUnwell?: (failure: ToolFailure) => boolean
   readonly run: (args: Args) => Effect.Effect<Result, ToolFailure, R>
 }
 
@@ -71,7 +98,7 @@ const jsonSchemaOf = (schema: Schema.Top): Schema.JsonObject => {
 
 /**
  * Makes a tool. What `run` needs besides the `ToolCall` is taken from the surroundings in which the tool is made. By
- * default a tool is fast, not idempotent and needs no permission.
+ * default a tool is fast, not idempotent, reads only and needs no permission.
  */
 export const make = Effect.fnUntraced(function* <Args, Result, R>(
   options: Options<Args, Result, R>
@@ -80,6 +107,9 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
   const args = Schema.toCodecJson(options.parameters)
   const decode = Schema.decodeUnknownEffect(args, { errors: "all", onExcessProperty: "error" })
   const encode = Schema.encodeEffect(Schema.toCodecJson(options.result))
+  const classes = options.classes ?? ["read"]
+  const { classesOf } = options
+  const decodeOption = Schema.decodeUnknownOption(args, { onExcessProperty: "error" })
   return {
     name: options.name,
     description: options.description,
@@ -87,10 +117,19 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
     annotations: {
       weight: options.weight ?? "fast",
       idempotent: options.idempotent ?? false,
+      classes,
       needsPermission: options.needsPermission ?? false,
       deadline: Duration.fromInputUnsafe(options.deadline ?? "300 seconds"),
-      hardCap: Duration.fromInputUnsafe(options.hardCap ?? "1 hour")
+      hardCap: Duration.fromInputUnsafe(options.hardCap ?? "1 hour"),
+      rate: options.rate
     },
+    isUnwell: options.isUnwell,
+    ...(classesOf !== undefined && {
+      classesOf: (input) => {
+        const touched = Option.map(decodeOption(input), classesOf)
+        return Option.isSome(touched) ? classes.filter((name) => touched.value.includes(name)) : classes
+      }
+    }),
     check: (input) =>
       decode(input).pipe(
         Effect.as([]),

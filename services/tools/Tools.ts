@@ -1,6 +1,7 @@
 /** The tools there are, by name. */
 import { Context, type Effect, Schema } from "effect"
 import type { Tool } from "./Tool.ts"
+import { ToolClass } from "./ToolClass.ts"
 
 export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFound", {
   name: Schema.String,
@@ -19,6 +20,8 @@ export const ToolDescription = Schema.Struct({
   parameters: Schema.JsonObject,
   weight: Schema.Literals(["fast", "heavy"]),
   idempotent: Schema.Boolean,
+  /** What it touches: what permission rules go by. */
+  classes: Schema.Array(ToolClass),
   needsPermission: Schema.Boolean,
   /** Milliseconds. */
   deadline: Schema.Int

@@ -41,6 +41,9 @@ export const render = (findings: Findings): string => {
           ? `last event ${time(findings.lastEventAt)}`
           : `ended ${time(findings.endedAt)} (${escape(findings.endReason)})`
       }; ${duration(Math.max(0, end - findings.startedAt))} in all.`,
+      ...(findings.notKept === undefined
+        ? []
+        : [`No longer kept: its first ${plural(findings.notKept, "event")}; what follows tells of those after.`]),
       `${plural(messages.user, "message")} from the user, ${count(messages.assistant)} from the assistant.`,
       `${plural(turnsEnded, "turn")} ended: ${count(turns.completed)} completed, ${count(turns.cancelled)} cancelled, ${count(turns.failed)} failed${turns.running > 0 ? `; ${count(turns.running)} running` : ""}.`
     ].join("\n"),

@@ -1,6 +1,7 @@
 /** What a session did, gathered from its events one by one and in bounded memory. */
 import type { Recorded } from "../events/RuntimeEvent.ts"
 import type { Failure } from "../Failure.ts"
+import type { Session } from "../session/Session.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import { limits, type ReportedFailure, type ToolUse } from "./SessionReport.ts"
 
@@ -20,6 +21,8 @@ export interface Activity {
   endReason: string
   lastEventAt: number
   events: number
+  /** Events before those that were looked at, which are no longer kept. */
+  notKept: number
   readonly messages: { user: number; assistant: number }
   readonly turns: { completed: number; cancelled: number; failed: number; running: number }
   readonly tools: Map<string, Mutable<ToolUse>>
@@ -40,6 +43,7 @@ export const empty = (): Activity => ({
   endReason: "",
   lastEventAt: 0,
   events: 0,
+  notKept: 0,
   messages: { user: 0, assistant: 0 },
   turns: { completed: 0, cancelled: 0, failed: 0, running: 0 },
   tools: new Map(),
@@ -76,6 +80,15 @@ const fail = (activity: Activity, subject: string, at: number, failure: Failure)
 const say = (activity: Activity, who: Said["who"], at: number, text: string) => {
   activity.messages[who]++
   keep(activity.said, { who, at, text: text.slice(0, limits.messageCharacters + 1) }, limits.messages)
+}
+
+/** Takes into account that the next `count` events are no longer kept, and what is known of the session all the same. */
+export const skip = (activity: Activity, count: number, session: Session | undefined): void => {
+  activity.notKept += count
+  if (session === undefined) return
+  activity.title = session.title
+  activity.agentType = session.agentType
+  activity.startedAt = session.createdAt
 }
 
 /** Takes the next event of the session into account. */

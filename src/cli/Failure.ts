@@ -26,6 +26,11 @@ export class WorkerCancelled extends Schema.TaggedError<WorkerCancelled>()("Work
   }
 }
 
+/** A message to an agent, and what became of it instead of being delivered. */
+export class MessageNotDelivered extends Schema.TaggedError<MessageNotDelivered>()("MessageNotDelivered", {
+  message: Schema.String
+}) {}
+
 /** What is wrong with the command line. */
 export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {}
 

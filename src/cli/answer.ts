@@ -22,7 +22,7 @@ export const answerTo = <E, E2>(
       return show(piece)
     }
     return deliveries.pipe(
-      Stream.filter((delivery) => delivery._tag !== "Lagged"),
+      Stream.filter((delivery) => delivery._tag === "Event" || delivery._tag === "Ephemeral"),
       Stream.mapEffect(({ event }): Effect.Effect<boolean, E2 | TurnFailed | TurnCancelled> => {
         switch (event._tag) {
           case "TurnStarted":

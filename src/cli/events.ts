@@ -1,7 +1,7 @@
 import { Console, Effect, Option, Schema, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
-import { Policy } from "../../services/events/Subscription.ts"
+import { Expired, Policy } from "../../services/events/Subscription.ts"
 import { isWildcard, Subject, type Topic } from "../../services/events/Topic.ts"
 import { type SubscriberStats, TopicStats } from "../../services/events/TopicStats.ts"
 import type * as Client from "../client.ts"
@@ -26,6 +26,14 @@ const fieldsOf = ({ _tag, ...fields }: { readonly _tag: string }): string =>
 const line = (delivery: Delivery): string => {
   if (delivery._tag === "Lagged") {
     return Terminal.yellow(`       ${delivery.count} events were skipped (${delivery.from} to ${delivery.to})`)
+  }
+  if (delivery._tag === "Snapshot") {
+    const { earliest, sequence, session } = delivery
+    return Terminal.yellow(
+      Terminal.plain(
+        `${String(sequence).padStart(6)}  the state after event ${sequence}; older ones are kept from ${earliest} on: ${session.status}, ${session.messages} messages  ${session.title}`
+      )
+    )
   }
   const place = delivery._tag === "Event" ? String(delivery.sequence) : "·"
   const head = `${Terminal.dim(`${place.padStart(6)}  ${clock.format(delivery.at)}`)}  ${Terminal.bold(delivery.event._tag.padEnd(18))}`
@@ -92,7 +100,7 @@ export const events = Command.make(
     topic: Argument.String("topic").pipe(
       Argument.withSchema(Subject),
       Argument.withDescription(
-        "session:<id>, worker:<id>, system:agents, system:maintenance, system:health or system:mcp; with --follow also session:* or worker:*"
+        "session:<id>, worker:<id>, system:agents, system:maintenance, system:health or system:mcp; with --follow also session:* or worker:* (without the pieces of text that a model streams)"
       ),
       Argument.optional
     ),
@@ -113,12 +121,18 @@ export const events = Command.make(
       ),
       Flag.optional
     ),
+    expired: Flag.Literals("expired", Expired.literals).pipe(
+      Flag.withDescription(
+        "With --follow: what --from means when it is no longer kept, fail (default) or snapshot: begin with the session's state"
+      ),
+      Flag.optional
+    ),
     stats: Flag.Boolean("stats").pipe(
       Flag.withDescription("Who listens to what, and how far behind, instead of events"),
       Flag.withDefault(false)
     )
   },
-  ({ follow, from, policy, stats, topic: asked }) =>
+  ({ expired, follow, from, policy, stats, topic: asked }) =>
     withClient((espalier) =>
       Effect.gen(function* () {
         const topic = Option.getOrUndefined(asked)
@@ -135,7 +149,7 @@ export const events = Command.make(
             ? Effect.flatMap(Effect.orDie(encode(delivery)), (encoded) => Console.log(JSON.stringify(encoded)))
             : Console.log(line(delivery))
         if (follow) {
-          const subscription = { topic, label: "espalier events", ...given({ from, policy }) }
+          const subscription = { topic, label: "espalier events", ...given({ expired, from, policy }) }
           return yield* Stream.runForEach(espalier.Subscribe(subscription), show)
         }
         if (isWildcard(topic)) {

@@ -4,6 +4,7 @@ import { Effect, Layer, Logger } from "effect"
 import { CliOutput, Command } from "effect/cli"
 import { version } from "../version.ts"
 import { agents } from "./agents.ts"
+import { breakers } from "./breakers.ts"
 import { events } from "./events.ts"
 import * as Failure from "./Failure.ts"
 import { mcp } from "./mcp.ts"
@@ -17,7 +18,7 @@ import { kill, tree } from "./tree.ts"
 import { worker } from "./worker.ts"
 
 const espalier = root.pipe(
-  Command.withSubcommands([serve, session, tool, worker, events, pool, tree, kill, agents, mcp])
+  Command.withSubcommands([serve, session, tool, worker, events, pool, tree, kill, agents, breakers, mcp])
 )
 
 /** Help is printed when it is asked for; for a mistake one sentence is enough. */

@@ -72,7 +72,7 @@ const follow = Effect.fnUntraced(function* (espalier: Client.Operation, tool: st
   const { json } = yield* root
   const progress = yield* Progress.make(tool, json)
   yield* espalier.Subscribe({ topic: Topic.ofWorker(workerId), from: 1 }).pipe(
-    Stream.filter((delivery) => delivery._tag !== "Lagged"),
+    Stream.filter((delivery) => delivery._tag === "Event" || delivery._tag === "Ephemeral"),
     Stream.mapEffect(({ event }): Effect.Effect<boolean, ToolFailure | WorkerCancelled> => {
       switch (event._tag) {
         case "WorkerQueued":

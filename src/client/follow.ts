@@ -7,7 +7,7 @@
  */
 import { Effect, Schedule, Schema, Stream } from "effect"
 import type { Delivery } from "../../services/events/RuntimeEvent.ts"
-import type { Policy, SubscribeError } from "../../services/events/Subscription.ts"
+import type { Expired, Policy, SubscribeError } from "../../services/events/Subscription.ts"
 import { isDurable, type Topic } from "../../services/events/Topic.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
 import type { Overloaded } from "../../services/gateway/Overloaded.ts"
@@ -23,6 +23,11 @@ export interface FollowOptions {
   /** What a full queue at the server means (default `catchup`: nothing is lost). */
   readonly policy?: Policy | undefined
   readonly capacity?: number | undefined
+  /**
+   * What it means that the next event is no longer kept, at the start or after a long time away: `fail` (the default)
+   * ends the stream with `CursorExpired`; `snapshot` hands out a `Snapshot` in its place and goes on after it.
+   */
+  readonly expired?: Expired | undefined
   /** Who this is, for those who ask the server who listens. */
   readonly label?: string | undefined
 }
@@ -62,6 +67,7 @@ type Subscribe = (payload: {
   readonly from: number
   readonly policy?: Policy
   readonly capacity?: number
+  readonly expired?: Expired
   readonly label?: string
 }) => Stream.Stream<Delivery, Refusal>
 
@@ -71,12 +77,13 @@ const beyond = 2 ** 52
 export const follow = (
   subscribe: Subscribe,
   topic: Topic,
-  { capacity, from, label, policy }: FollowOptions = {}
+  { capacity, expired, from, label, policy }: FollowOptions = {}
 ): Stream.Stream<Delivery, FollowError> =>
   Stream.suspend(() => {
     const how = {
       ...(policy === undefined ? {} : { policy }),
       ...(capacity === undefined ? {} : { capacity }),
+      ...(expired === undefined ? {} : { expired }),
       ...(label === undefined ? {} : { label })
     }
     let next = from
@@ -106,7 +113,7 @@ export const follow = (
       Stream.map((delivery) => {
         hasBegun = true
         worked()
-        if (delivery._tag === "Event") next = delivery.sequence + 1
+        if (delivery._tag === "Event" || delivery._tag === "Snapshot") next = delivery.sequence + 1
         else if (delivery._tag === "Lagged") next = delivery.to + 1
         return delivery
       }),

@@ -15,12 +15,17 @@ import * as FileDataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import * as Upkeep from "../../layers/maintenance/Upkeep.ts"
+import * as GuardedTools from "../../layers/limits/GuardedTools.ts"
+import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
+import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as FileMcpApprovals from "../../layers/mcp/FileMcpApprovals.ts"
 import * as MemoryMcpApprovals from "../../layers/mcp/MemoryMcpApprovals.ts"
 import * as ModelMcpQuestions from "../../layers/mcp/ModelMcpQuestions.ts"
 import * as SupervisedMcpServers from "../../layers/mcp/SupervisedMcpServers.ts"
+import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
+import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -28,7 +33,7 @@ import * as QueuedSupervisionEvents from "../../layers/supervision/QueuedSupervi
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as TreeChaos from "../../layers/supervision/TreeChaos.ts"
 import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
-import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
+import * as ReapedProcesses from "../../layers/processes/ReapedProcesses.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
@@ -38,10 +43,12 @@ import type { McpApprovals } from "../../services/mcp/McpApprovals.ts"
 import type { McpServerConfig, McpServerDeclarations } from "../../services/mcp/McpConfig.ts"
 import type { McpQuestions } from "../../services/mcp/McpQuestions.ts"
 import { McpServers } from "../../services/mcp/McpServers.ts"
+import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
-import type { Processes } from "../../services/tools/Processes.ts"
+import type { Processes } from "../../services/processes/Processes.ts"
+import type { Supervisor } from "../../services/supervision/Supervisor.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
@@ -54,6 +61,7 @@ export type StartError = StorageError | StorageNewer | DataDirectoryBusy | Inval
 
 /** Layers of one's own, each in place of the runtime's. */
 export interface Parts {
+  readonly supervisor?: Layer.Layer<Supervisor> | undefined
   readonly eventBus?: Layer.Layer<EventBus, StartError, Journal | Foundation> | undefined
   readonly registry?: Layer.Layer<Registry, StartError, Foundation> | undefined
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
@@ -71,6 +79,10 @@ export interface Options extends Parts {
   readonly queue?: number | undefined
   /** How long a task may wait (default 30 seconds). */
   readonly patience?: Duration.Input | undefined
+  /** How often one session may call tools, all of them together (default: as often as it likes). */
+  readonly toolRate?: Rate | undefined
+  /** When a dependency that fails is left alone, and for how long (default: after 5 failures, for 1 s to 1 min). */
+  readonly breakers?: PersistenceBreakers.Options | undefined
   /** Sessions in memory at the same time (default 100,000). */
   readonly sessions?: number | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
@@ -89,14 +101,19 @@ const mcp = ({ mcpServers = [] }: Options) =>
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<McpApprovals, E, R>) => {
-  const tools = ToolSet.layer(
-    [...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])],
-    McpServers.use(({ source }) => Effect.succeed([source]))
+  const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(
+    Layer.provide(
+      ToolSet.layer(
+        [...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])],
+        McpServers.use(({ source }) => Effect.succeed([source]))
+      )
+    )
   )
   const pool =
     options.workerPool ??
     BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
+    Layer.provideMerge(LocalAgentMessages.layer),
     Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
     Layer.provideMerge(pool),
     Layer.provideMerge(tools),
@@ -105,6 +122,8 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
     Layer.provide(options.model ?? OfflineModel.layer),
     Layer.provide(ReapedProcesses.layer),
+    Layer.provideMerge(RegistryRouter.layer),
+    Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(options.breakers), TokenRateLimits.layer())),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
     Layer.provideMerge(PublishedSupervisionEvents.layer),
     Layer.provideMerge(options.eventBus ?? PubSubEventBus.layer()),
@@ -113,10 +132,10 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
 }
 
 /** The supervision tree that every part hangs on, and the feed of what happens in it. */
-const tree = ({ chaos = false }: Options) =>
+const tree = ({ chaos = false, supervisor = FiberSupervisor.layer }: Options) =>
   (chaos ? TreeChaos.layer : TreeChaos.layerRefused).pipe(
     Layer.provideMerge(RuntimeTree.layer),
-    Layer.provide(FiberSupervisor.layer),
+    Layer.provide(supervisor),
     Layer.provideMerge(QueuedSupervisionEvents.layer())
   )
 

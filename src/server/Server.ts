@@ -17,5 +17,9 @@ export const layer = ({ host, port, ...options }: Options) =>
   HttpGateway.layer({ host, port, version }).pipe(Layer.provideMerge(Runtime.layer(options)))
 
 /** The same over memory, for tests: what it did is gone with it. */
-export const layerMemory = ({ host, port, ...options }: Omit<Options, "dataDirectory">) =>
+export const layerMemory = ({
+  host,
+  port,
+  ...options
+}: Omit<Options, "dataDirectory"> & Pick<Parameters<typeof Runtime.layerMemory>[0] & object, "journal">) =>
   HttpGateway.layer({ host, port, version }).pipe(Layer.provideMerge(Runtime.layerMemory(options)))

@@ -3,6 +3,8 @@ import { Config, ConfigProvider, Duration, Effect, Schema } from "effect"
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
 import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
+import type { Rate } from "../../services/limits/RateLimits.ts"
+import type { Retention } from "../../services/maintenance/Retention.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
 import { readFile } from "./McpConfigFile.ts"
 
@@ -21,10 +23,47 @@ export interface Settings {
   readonly chaos: boolean
   /** Declared in the file that was named. */
   readonly mcpServers: ReadonlyArray<McpServerConfig>
+  /** What is let go of once it is old: by default nothing. */
+  readonly retention: Retention
+  /** How often one session may call tools. */
+  readonly toolRate: Rate | undefined
+  readonly breakers: {
+    /** Failures in a row after which a dependency is left alone. */
+    readonly failures: number
+    /** For so long the first time … */
+    readonly openFor: Duration.Duration
+    /** … and for so long at most. */
+    readonly openAtMost: Duration.Duration
+  }
 }
 
 const int = (minimum: number, maximum: number) =>
   Schema.Int.check(Schema.isBetween({ minimum, maximum }, { message: `a whole number from ${minimum} to ${maximum}` }))
+
+/** How long something is kept: `30 days`. What is shorter than a minute is a slip: everything would go at once. */
+const age = (name: string) =>
+  Config.schema(
+    Schema.DurationFromString.check(
+      Schema.makeFilter(
+        (age) =>
+          (Duration.isFinite(age) && Duration.toMillis(age) >= 60_000) ||
+          "a time of at least a minute, as 30 days or 12 hours; leave it out to keep all"
+      )
+    ),
+    name
+  ).pipe(Config.withDefault(undefined))
+
+/** How long a breaker is open. */
+const openTime = (name: string, byDefault: Duration.Duration) =>
+  Config.schema(
+    Schema.DurationFromString.check(
+      Schema.makeFilter((time) => {
+        const milliseconds = Duration.toMillis(time)
+        return (milliseconds >= 10 && milliseconds <= 86_400_000) || "a time from 10 millis to 1 day"
+      })
+    ),
+    name
+  ).pipe(Config.withDefault(byDefault))
 
 const fromConfig = Config.all({
   dataDirectory: Config.schema(Schema.NonEmptyString, "ESPALIER_DATA").pipe(Config.withDefault(undefined)),
@@ -33,6 +72,22 @@ const fromConfig = Config.all({
   queue: Config.schema(int(0, 100_000), "ESPALIER_QUEUE").pipe(Config.withDefault(50)),
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
   chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
+  retention: Config.all({
+    workers: age("ESPALIER_RETENTION_WORKERS"),
+    sessions: age("ESPALIER_RETENTION_SESSIONS"),
+    sessionEvents: Config.schema(int(1, 1_000_000_000), "ESPALIER_RETENTION_SESSION_EVENTS").pipe(
+      Config.withDefault(undefined)
+    )
+  }),
+  toolRate: Config.schema(int(1, 1_000_000), "ESPALIER_TOOL_CALLS_PER_MINUTE").pipe(
+    Config.map((limit): Rate => ({ limit, per: "1 minute" })),
+    Config.withDefault(undefined)
+  ),
+  breakers: Config.all({
+    failures: Config.schema(int(1, 1_000), "ESPALIER_BREAKER_FAILURES").pipe(Config.withDefault(5)),
+    openFor: openTime("ESPALIER_BREAKER_OPEN", Duration.seconds(1)),
+    openAtMost: openTime("ESPALIER_BREAKER_OPEN_MAX", Duration.minutes(1))
+  }),
   mcpConfig: Config.schema(Schema.NonEmptyString, "ESPALIER_MCP_CONFIG").pipe(Config.withDefault(undefined))
 })
 

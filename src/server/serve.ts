@@ -1,5 +1,5 @@
 /** `espalier serve`: a server in this process until a signal stops it. */
-import { Console, Effect } from "effect"
+import { Console, Effect, Scope } from "effect"
 import * as HttpGateway from "../../layers/gateway/HttpGateway.ts"
 import { version } from "../version.ts"
 import { Root } from "../../services/supervision/Places.ts"
@@ -7,6 +7,7 @@ import { RuntimeGaveUp } from "../../services/supervision/RuntimeGaveUp.ts"
 import { mention } from "./McpConfigFile.ts"
 import * as Server from "./Server.ts"
 import { resolveSettings } from "./Settings.ts"
+import * as uncaught from "./uncaught.ts"
 
 /** How the command line is called here: through npm in a clone, by its name when it is installed. */
 const command = process.env["npm_lifecycle_event"] === undefined ? "espalier" : "npm run -s espalier --"
@@ -37,7 +38,10 @@ export const serve = Effect.fnUntraced(function* (
 ) {
   const settings = yield* resolveSettings(given)
   if (settings.mcpServers.length === 0) yield* mention
+  const scope = yield* Effect.scope
   yield* Effect.gen(function* () {
+    // Not before it has started, when it is better to end, but until it has stopped.
+    yield* Scope.provide(uncaught.contain, scope)
     const url = yield* HttpGateway.url
     const { dataDirectory } = settings
     yield* Console.log(given.json ? JSON.stringify({ url, dataDirectory, version }) : welcome(url, dataDirectory))
@@ -47,4 +51,4 @@ export const serve = Effect.fnUntraced(function* (
     yield* Console.error("stopping: nothing new is taken, what was accepted is answered")
   }).pipe(Effect.provide(Server.layer(settings)))
   yield* Console.error("stopped")
-})
+}, Effect.scoped)

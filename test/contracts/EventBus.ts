@@ -55,6 +55,7 @@ export const settle = Effect.forEach(Array.from({ length: 50 }), () => Effect.yi
 export const show = (deliveries: ReadonlyArray<Delivery>) =>
   deliveries.map((delivery) => {
     if (delivery._tag === "Event") return `${delivery.sequence}`
+    if (delivery._tag === "Snapshot") return `snapshot ${delivery.sequence} (${delivery.earliest})`
     if (delivery._tag === "Lagged") return `lagged ${delivery.from}-${delivery.to} (${delivery.count})`
     return `~${delivery.event._tag === "TextDelta" ? delivery.event.text : "?"}@${delivery.after}`
   })
@@ -213,12 +214,14 @@ export const eventBusContract = <E>(bus: Layer.Layer<EventBus | Journal, E>) => 
       yield* settle
       const refusal = yield* Effect.flip(Stream.runDrain(bus.subscribe({ topic: Topic.agents, from: 200 })))
       assert.deepInclude(refusal, { _tag: "CursorExpired", topic: Topic.agents, from: 200, earliest: 201 })
+      const told = yield* listen({ topic: Topic.agents, from: 200, expired: "snapshot", policy: "dropping" })
       const old = yield* listen({ topic: Topic.agents, from: 201 })
       const recent = yield* listen({ topic: Topic.agents, from: 1_150 })
       yield* settle
       yield* bus.publishSystem(Topic.agents, [started("p1201"), started("p1202")])
       yield* settle
       assert.deepStrictEqual(show(live.got), range(1, 1_202))
+      assert.deepStrictEqual(show(told.got), ["lagged 200-200 (1)", ...range(201, 1_202)])
       assert.deepStrictEqual(show(old.got), range(201, 1_202))
       assert.deepStrictEqual(show(recent.got), range(1_150, 1_202))
       assert.deepInclude(recent.got[0], { topic: Topic.agents, event: started("p1150") })

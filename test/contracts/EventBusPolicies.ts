@@ -8,6 +8,9 @@ import { Policy, SubscriptionCut } from "../../services/events/Subscription.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import type { SubscriberStats } from "../../services/events/TopicStats.ts"
 import { Journal } from "../../services/journal/Journal.ts"
+import type { SessionEvent } from "../../services/session/SessionEvent.ts"
+import * as SessionSnapshot from "../../services/session/SessionSnapshot.ts"
+import { fold } from "../../services/session/SessionState.ts"
 import { sessionTopic, workerTopic } from "../support/topics.ts"
 import { a, listen, range, record, settle, show, write } from "./EventBus.ts"
 
@@ -170,6 +173,42 @@ export const eventBusPolicies = <E>(bus: Layer.Layer<EventBus | Journal, E>) => 
       const rest = yield* listen({ topic: a, from: earliest })
       for (let n = 0; n < 10; n++) yield* settle
       assert.deepStrictEqual(show(rest.got), range(earliest, 5_001))
+
+      // A snapshot that this version cannot read stands for nothing: what is gone is told as skipped.
+      const anyhow = yield* listen({ topic: a, from: 2, expired: "snapshot" })
+      for (let n = 0; n < 10; n++) yield* settle
+      const count = earliest - 2
+      assert.deepStrictEqual(show(anyhow.got), [`lagged 2-${earliest - 1} (${count})`, ...range(earliest, 5_001)])
+      const stats = (yield* statsOf()).at(-1)
+      assert.deepInclude(stats, { published: 5_000, delivered: 5_000 - count, lost: count, pending: 0 })
+    })
+  )
+
+  test(
+    "a reader that comes too late begins with the session's state, if it asked for that, and is owed what came after",
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const started: SessionEvent = { _tag: "SessionStarted", title: "a", agentType: "default", metadata: {} }
+      yield* journal.append([{ stream: a, after: 0, events: [started], open: true, summary: "{}" }])
+      const [first] = yield* journal.read({ stream: a, after: 0 })
+      yield* write(3_999)
+      const state = first && fold(undefined, first)
+      if (state === undefined) return assert.fail("no state")
+      const snapshot = { ...SessionSnapshot.take({ ...state, sequence: 4_000 }), needs: 3_500 }
+      const event = { _tag: "SessionUpdated" as const, title: "b" }
+      yield* journal.append([{ stream: a, after: 4_000, events: [event, event], open: true, summary: "", snapshot }])
+      const earliest = yield* journal.compact({ stream: a, before: 4_000 })
+      assert.isAbove(earliest, 2)
+      const gate = yield* Latch.make()
+      const { got } = yield* listen({ topic: a, from: 2, expired: "snapshot", capacity: 2 }, () => gate.await)
+      yield* settle
+      assert.deepStrictEqual(show(got), [`snapshot 4000 (${earliest})`])
+      assert.deepInclude((yield* statsOf()).at(-1), { published: 2, delivered: 0, lost: 0, pending: 2, lag: 2 })
+      yield* write(7)
+      yield* gate.open
+      yield* settle
+      assert.deepStrictEqual(show(got), [`snapshot 4000 (${earliest})`, ...range(4_001, 4_009)])
+      assert.deepInclude((yield* statsOf()).at(-1), { published: 9, delivered: 9, lost: 0, pending: 0, lag: 0 })
     })
   )
 

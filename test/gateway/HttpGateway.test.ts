@@ -119,28 +119,6 @@ layer(GatewayServer.layer, { excludeTestServices: true })("the gateway", (it) =>
     })
   )
 
-  it.effect(
-    "in-flight-flood: a connection has 256 calls under way; more are refused at once and the others are not disturbed",
-    () =>
-      Effect.gen(function* () {
-        const { next, received, send, ws } = yield* Effect.flatMap(ServerUrl, (url) =>
-          Effect.promise(() => socket(url))
-        )
-        for (let id = 1; id <= 300; id++) send(call(id, "GetSession", { sessionId: "ses_slow" }))
-        const refusal = yield* Effect.promise(() => next(({ requestId }) => requestId === 300))
-        assert.include(JSON.stringify(refusal), `"Overloaded"`)
-        assert.strictEqual(received.length, 44)
-        send({ _tag: "Interrupt", requestId: 1 })
-        yield* Effect.promise(() => next(({ requestId }) => requestId === 1))
-        send(call(301, "PoolStatus"))
-        assert.include(
-          JSON.stringify(yield* Effect.promise(() => next(({ requestId }) => requestId === 301))),
-          "permits"
-        )
-        ws.close()
-      })
-  )
-
   it.effect("a client that does not read costs the calls it may have under way, and slows nobody else", () =>
     Effect.gen(function* () {
       const url = yield* ServerUrl

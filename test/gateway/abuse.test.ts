@@ -1,12 +1,13 @@
 /** What clients do to a server, by ill will or by bad luck, and what it may cost: each row by its name. */
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Fiber, Schedule, Stream } from "effect"
+import { Effect, Fiber, Stream } from "effect"
 import { createConnection, type Socket } from "node:net"
 import { gzipSync } from "node:zlib"
 import type { Delivery } from "../../services/events/RuntimeEvent.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import { defaultLimits, hardUnread, judgeConnection } from "../../services/gateway/ConnectionLimits.ts"
 import * as Client from "../../src/client.ts"
+import { inTime as eventually } from "../support/eventually.ts"
 import * as GatewayServer from "../support/GatewayServer.ts"
 import * as TcpProxy from "../support/TcpProxy.ts"
 
@@ -14,13 +15,6 @@ const { ServerUrl, masked, raw, socket } = GatewayServer
 const MiB = 1024 * 1024
 const portOf = (url: string) => Number(new URL(url).port)
 const call = (id: number, tag: string, payload: unknown = null) => ({ _tag: "Request", id, tag, payload, headers: [] })
-
-const eventually = <E, R>(what: string, holds: Effect.Effect<boolean, E, R>) =>
-  holds.pipe(
-    Effect.flatMap((yes) => (yes ? Effect.void : Effect.fail("not yet" as const))),
-    Effect.retry(Schedule.spaced(20)),
-    Effect.timeoutOrElse({ duration: "15 seconds", orElse: () => Effect.die(new Error(`never came true: ${what}`)) })
-  )
 
 const subscribersOf = (espalier: Client.Operation, topic?: Topic.Topic) =>
   Effect.map(espalier.TopicStats({ limit: 1, ...(topic === undefined ? {} : { topic }) }), (topics) =>
@@ -328,5 +322,11 @@ describe("when a connection is let go of", () => {
     assert.strictEqual(judge({ idleSince: now - 3_599_999 }), "keep")
     assert.strictEqual(judge({ idleSince: now - 3_600_000 }), "idle")
     assert.strictEqual(judge({ endsAt: now }), "old")
+  })
+
+  it("one that answers no ping, after its system has acknowledged nothing for 15 seconds: within 45 of its end", () => {
+    const reader = { heardAt: undefined, pingedAt: now }
+    assert.strictEqual(judge({ ...reader, unacknowledgedSince: now - 14_999 }), "keep")
+    assert.strictEqual(judge({ ...reader, unacknowledgedSince: now - 15_000 }), "gone")
   })
 })

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { bounded, type Entry, toldOf } from "../../services/session/Conversation.ts"
-import { CallId } from "../../services/session/SessionId.ts"
+import { mainOf } from "../../services/registry/Agent.ts"
+import { bounded, type Entry, fromEvents, toldOf } from "../../services/session/Conversation.ts"
+import * as Topic from "../../services/events/Topic.ts"
+import { CallId, MessageId, SessionId, TurnId } from "../../services/session/SessionId.ts"
 
 const user = (text: string): Entry => ({ _tag: "User", text })
 const said = (text: string): Entry => ({ _tag: "Assistant", text, calls: [] })
@@ -41,5 +43,23 @@ describe("what a model is shown", () => {
   it("has long results cut", () => {
     const { result } = toldOf({ _tag: "ToolCompleted", result: "z".repeat(100_000) })
     assert.isBelow(JSON.stringify(result).length, 51_000)
+  })
+
+  it("says which agent a message is from, and of a person's message nothing", () => {
+    const topic = Topic.ofSession(SessionId.make("ses_a"))
+    const [first, second] = [MessageId.make("msg_1"), MessageId.make("msg_2")]
+    const turnId = TurnId.make("turn_1")
+    const entries = fromEvents([
+      {
+        topic,
+        sequence: 1,
+        at: 0,
+        event: { _tag: "MessageReceived", messageId: first, text: "hi", from: mainOf(SessionId.make("ses_b")) }
+      },
+      { topic, sequence: 2, at: 0, event: { _tag: "MessageReceived", messageId: second, text: "hello" } },
+      { topic, sequence: 3, at: 0, event: { _tag: "TurnStarted", turnId, messageId: first } },
+      { topic, sequence: 4, at: 0, event: { _tag: "TurnStarted", turnId, messageId: second } }
+    ])
+    assert.deepStrictEqual(entries, [user("[from agent ses_b/main/0] hi"), user("hello")])
   })
 })

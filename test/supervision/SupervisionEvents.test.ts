@@ -4,6 +4,7 @@ import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
 import * as QueuedSupervisionEvents from "../../layers/supervision/QueuedSupervisionEvents.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
+import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import type { RuntimeEvent } from "../../services/events/RuntimeEvent.ts"
 import { Coordinators, Sessions } from "../../services/supervision/Places.ts"
@@ -53,6 +54,42 @@ describe("supervision events", () => {
         { _tag: "ChildRestarted", path, attempt: 1, delay: 0, reason: { _tag: "Failed", message: "a broke" } },
         { _tag: "ChildTerminated", path, reason: { _tag: "Shutdown" } }
       ])
+    }).pipe(Effect.provide(RuntimeLayer(100, bus)))
+  })
+
+  it.effect("a start that fails is told with its reason, and a restart with its attempt too, until it succeeds", () => {
+    const { bus, published } = makeBus()
+    return Effect.gen(function* () {
+      const coordinators = yield* Coordinators
+      const sessions = yield* Sessions
+      /** Starts, then refuses twice, then starts again. */
+      const stubborn = () => {
+        let starts = 0
+        return Effect.suspend((): ChildSpec["start"] => {
+          starts++
+          if (starts === 1) return Effect.succeed(Effect.fail("crash"))
+          return starts < 4 ? Effect.fail(new Error(`no start ${starts}`)) : Effect.succeed(Effect.never)
+        })
+      }
+      for (const [place, path] of [
+        [coordinators, "espalier/coordinators"],
+        [sessions, "espalier/coordinators/sessions"]
+      ] as const) {
+        yield* settle
+        published.length = 0
+        yield* Effect.flip(place.startChild({ id: "never", start: Effect.fail(new Error("never")) }))
+        yield* place.startChild({ id: "again", start: stubborn() })
+        yield* settle
+        const failed = (message: string) => ({ _tag: "Failed", message }) as const
+        assert.deepStrictEqual(published.flat(), [
+          { _tag: "ChildNotStarted", path: `${path}/never`, attempt: 0, reason: failed("never") },
+          { _tag: "ChildStarted", path: `${path}/again`, reason: "call" },
+          { _tag: "ChildExited", path: `${path}/again`, reason: failed("crash") },
+          { _tag: "ChildNotStarted", path: `${path}/again`, attempt: 1, reason: failed("no start 2") },
+          { _tag: "ChildNotStarted", path: `${path}/again`, attempt: 2, reason: failed("no start 3") },
+          { _tag: "ChildRestarted", path: `${path}/again`, attempt: 3, delay: 0, reason: failed("no start 3") }
+        ])
+      }
     }).pipe(Effect.provide(RuntimeLayer(100, bus)))
   })
 

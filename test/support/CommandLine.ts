@@ -28,8 +28,15 @@ export class Running {
   readonly process: ChildProcess
   readonly ended: Promise<Ended>
 
-  constructor(entry: string, args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) {
-    this.process = spawn(process.execPath, [script(entry), ...args], {
+  constructor(
+    entry: string,
+    args: ReadonlyArray<string>,
+    env: Readonly<Record<string, string>>,
+    /** What it is run by: `prlimit --nofile=256`. */
+    by: ReadonlyArray<string> = []
+  ) {
+    const [command = process.execPath, ...rest] = [...by, process.execPath, script(entry), ...args]
+    this.process = spawn(command, rest, {
       env: clean(env),
       stdio: ["ignore", "pipe", "pipe"]
     })
@@ -57,9 +64,9 @@ export class Running {
   }
 }
 
-const scoped = (entry: string, args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) =>
+const scoped = (...what: ConstructorParameters<typeof Running>) =>
   Effect.acquireRelease(
-    Effect.sync(() => new Running(entry, args, env)),
+    Effect.sync(() => new Running(...what)),
     (running) =>
       Effect.promise(() => {
         running.process.kill("SIGKILL")
@@ -74,9 +81,13 @@ export interface Server {
 }
 
 /** A server as `npm start` runs it. */
-export const server = Effect.fnUntraced(function* (given?: string, env: Readonly<Record<string, string>> = {}) {
+export const server = Effect.fnUntraced(function* (
+  given?: string,
+  env: Readonly<Record<string, string>> = {},
+  by?: ReadonlyArray<string>
+) {
   const dataDirectory = given ?? (yield* temporaryDirectory)
-  const running = yield* scoped("main.ts", [], { ESPALIER_PORT: "0", ESPALIER_DATA: dataDirectory, ...env })
+  const running = yield* scoped("main.ts", [], { ESPALIER_PORT: "0", ESPALIER_DATA: dataDirectory, ...env }, by)
   const [, url = ""] = yield* Effect.promise(() => running.until("stdout", /url +(\S+)/))
   return { url, dataDirectory, running } satisfies Server
 })

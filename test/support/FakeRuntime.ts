@@ -9,6 +9,8 @@ import { Journal } from "../../services/journal/Journal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import { McpServers } from "../../services/mcp/McpServers.ts"
+import { AgentMessages } from "../../services/registry/AgentMessage.ts"
+import { Breakers } from "../../services/limits/Breakers.ts"
 import { Registry, AgentNotFound } from "../../services/registry/Registry.ts"
 import type { Session } from "../../services/session/Session.ts"
 import { generateMessageId, generateSessionId } from "../../services/session/SessionId.ts"
@@ -122,6 +124,9 @@ const NoAgents = Layer.mock(Registry, {
   lookup: (key) => Effect.fail(new AgentNotFound({ key }))
 })
 
+const NoMessages = Layer.mock(AgentMessages, {})
+const NoBreakers = Layer.mock(Breakers, { list: Effect.succeed([]) })
+
 const root: Pick<SupervisorRef, "tree"> = {
   tree: Effect.succeed({
     id: "espalier",
@@ -142,6 +147,8 @@ export const layer = Layer.mergeAll(
   NoTools,
   NoAgents,
   Layer.mock(McpServers, { list: Effect.succeed([]), source: { find: () => undefined, list: Effect.succeed([]) } }),
+  NoMessages,
+  NoBreakers,
   TreeChaos.layerRefused,
   Layer.succeed(Root, root as SupervisorRef)
 ).pipe(

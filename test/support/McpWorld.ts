@@ -5,9 +5,10 @@ import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as MemoryMcpApprovals from "../../layers/mcp/MemoryMcpApprovals.ts"
 import * as SupervisedMcpServers from "../../layers/mcp/SupervisedMcpServers.ts"
+import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
-import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
+import * as ReapedProcesses from "../../layers/processes/ReapedProcesses.ts"
 import type { McpApprovals } from "../../services/mcp/McpApprovals.ts"
 import {
   fromDeclarations,
@@ -61,6 +62,7 @@ export const layer = (declared: McpServerDeclarations, { approvals, questions = 
     Layer.provide(ReapedProcesses.layer),
     Layer.provide(Layer.succeed(McpQuestions, questions)),
     Layer.provide(approvals ?? MemoryMcpApprovals.layer),
+    Layer.provideMerge(PersistenceBreakers.layer()),
     Layer.provideMerge(PubSubEventBus.layer()),
     Layer.provideMerge(MemoryJournal.layer()),
     Layer.provideMerge(tree),

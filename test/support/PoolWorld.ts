@@ -43,6 +43,7 @@ export class World {
       annotations: {
         weight: "heavy",
         idempotent: false,
+        classes: ["read"],
         needsPermission: false,
         deadline: Duration.seconds(300),
         hardCap: Duration.hours(1),

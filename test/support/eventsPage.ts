@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { deliveries, type Entry, events } from "../../services/events/EventCatalogue.ts"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
 import { HealthEvent } from "../../services/health/HealthEvent.ts"
+import { BreakerEvent } from "../../services/limits/BreakerEvent.ts"
 import { MaintenanceEvent } from "../../services/maintenance/MaintenanceEvent.ts"
 import { McpEvent } from "../../services/mcp/McpEvent.ts"
 import { SessionDelta, SessionEvent } from "../../services/session/SessionEvent.ts"
@@ -79,7 +80,7 @@ Everything that happens is an event of a topic, and a topic can be read from any
 | \`session:<id>\` | a session, from its first message to its end | in the journal |
 | \`worker:<id>\` | one heavy tool call | in the journal |
 | \`system:agents\` | what the supervisors do | the newest 1,000 of this process |
-| \`system:health\` | what the monitor measures | the newest 1,000 of this process |
+| \`system:health\` | what the monitor measures, and which dependencies are not called | the newest 1,000 of this process |
 | \`system:maintenance\` | what upkeep has done | the newest 1,000 of this process |
 | \`system:mcp\` | MCP servers and their tools | the newest 1,000 of this process |
 | \`session:*\`, \`worker:*\` | all sessions, all workers: what happens from now on, in order for each | not at all |
@@ -98,9 +99,18 @@ same process. All take \`from\` (first sequence wanted), \`capacity\` (length of
 | \`disconnect\` | the subscription ends, once what waited has been handed out |
 
 The past is always read whole and at the reader's own pace; the policy rules from then on. Skipped events show as one
-\`Lagged\`. A subscription that is cut off ends with \`SubscriptionCut\`, which names the last sequence; a cursor older than
-what is kept is refused with \`CursorExpired\`, which names the earliest. \`espalier events --stats\` and \`TopicStats\` tell who
-listens and how far behind: for each reader delivered + lost + pending = published, exactly.
+\`Lagged\`. A subscription that is cut off ends with \`SubscriptionCut\`, which names the last sequence. \`espalier events --stats\`
+and \`TopicStats\` tell who listens and how far behind: for each reader delivered + lost + pending = published, exactly.
+
+A cursor older than what is kept is refused with \`CursorExpired\`. It names the earliest sequence that is left and, of a
+session, carries a snapshot: the state as \`GetSession\` tells it, after the event \`snapshot.sequence\`. Read from
+\`snapshot.sequence + 1\` to make the present of it, or from \`earliest\` to have all that is left. With \`expired: "snapshot"\`
+(default \`fail\`) the subscription begins with that state by itself, as a \`Snapshot\`, and goes on after it; a topic without
+snapshots begins with its oldest event, after one \`Lagged\`. A browser's \`EventSource\` cannot see why it was refused, so
+\`GET /events/{topic}?expired=snapshot\` is for those: a reader that comes back too late with its \`Last-Event-ID\` begins anew.
+
+Wildcards carry no \`TextDelta\`: who watches over all sessions wants to see what they do, not each word of it as it is
+said, which is some hundred times as much. \`MessageSettled\` has the whole text; subscribe to one session for its words.
 
 Within a topic events come in the order of their sequence. Every turn, worker and session has exactly one terminal event;
 that of a worker or a session is the last of its topic.`
@@ -112,7 +122,7 @@ export const render = (): string =>
     group("Sessions: `session:<id>`", { ...SessionEvent.cases, ...SessionDelta.cases }, events),
     group("Workers: `worker:<id>`", WorkerEvent.cases, events),
     group("Supervision: `system:agents`", SupervisionEvent.cases, events),
-    group("Health: `system:health`", HealthEvent.cases, events),
+    group("Health: `system:health`", { ...HealthEvent.cases, ...BreakerEvent.cases }, events),
     group("Upkeep: `system:maintenance`", MaintenanceEvent.cases, events),
     group("MCP servers: `system:mcp`", McpEvent.cases, events)
   ].join("\n\n")}\n`

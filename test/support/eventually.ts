@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 
 /** Lets other fibers run until something holds, without a clock. */
 export const eventually = (what: string, holds: () => boolean): Effect.Effect<void> =>
@@ -9,3 +9,11 @@ export const eventually = (what: string, holds: () => boolean): Effect.Effect<vo
     }
     yield* Effect.die(new Error(`never came true: ${what}`))
   })
+
+/** Asks again and again, by the real clock, for fifteen seconds at most. */
+export const inTime = <E, R>(what: string, holds: Effect.Effect<boolean, E, R>) =>
+  holds.pipe(
+    Effect.flatMap((yes) => (yes ? Effect.void : Effect.fail("not yet" as const))),
+    Effect.retry(Schedule.spaced(20)),
+    Effect.timeoutOrElse({ duration: "15 seconds", orElse: () => Effect.die(new Error(`never came true: ${what}`)) })
+  )

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
+import * as ReapedProcesses from "../../layers/processes/ReapedProcesses.ts"
 import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
 import { Tools } from "../../services/tools/Tools.ts"
 
@@ -13,18 +14,25 @@ describe("BuiltInTools", () => {
           name,
           annotations.weight,
           annotations.idempotent,
+          annotations.classes.join(" "),
           annotations.needsPermission
         ]),
         [
-          ["analyze_codebase", "heavy", true, false],
-          ["generate_report", "fast", true, false],
-          ["process_large_file", "heavy", true, false]
+          ["analyze_codebase", "heavy", true, "read network", false],
+          ["generate_report", "fast", true, "read", false],
+          ["process_large_file", "heavy", true, "read", false]
         ]
       )
       for (const { description, parameters } of tools) {
         assert.isAbove(description.length, 40)
         assert.deepInclude(parameters, { type: "object", additionalProperties: false })
       }
-    }).pipe(Effect.provide(BuiltInTools.layer({ scratch: "/nonexistent" }).pipe(Layer.provide(MemoryJournal.layer()))))
+    }).pipe(
+      Effect.provide(
+        BuiltInTools.layer({ scratch: "/nonexistent" }).pipe(
+          Layer.provide([MemoryJournal.layer(), ReapedProcesses.layer])
+        )
+      )
+    )
   )
 })

@@ -4,7 +4,7 @@ import { mkdir, rm, stat } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { SecureRandom } from "effect/crypto"
-import { type CommandMissing, type CommandNotStarted, Processes } from "../../../services/tools/Processes.ts"
+import { type CommandMissing, type CommandNotStarted, Processes } from "../../../services/processes/Processes.ts"
 import { ToolCall, ToolFailure } from "../../../services/tools/Tool.ts"
 import { lastLine, progressOf, redact } from "../../../services/tools/gitOutput.ts"
 

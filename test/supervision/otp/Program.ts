@@ -163,23 +163,26 @@ const isKilled = (event: string): boolean => event.endsWith(" killed")
 /** Names of dynamic children end in a digit, and begin with their supervisor's. */
 const dynamicOf = (event: string): string | undefined => /^-([a-z]+)\d/.exec(event)?.[1]
 
+const isLoose = (event: string, other: string): boolean => {
+  const group = dynamicOf(event)
+  return (isKilled(event) && isKilled(other)) || (group !== undefined && group === dynamicOf(other))
+}
+
 /**
  * Puts in one order what has none: the ends of dynamic children that are stopped all at once, and the ends of the
- * killed, who in OTP cannot write for themselves and are missed only when somebody writes next.
+ * killed, who in OTP cannot write for themselves and are missed only when somebody writes next. Each time the first by
+ * name of those that could have come next, so that all lines which tell the same become one.
  */
 export const canonical = (line: string): string => {
   const [result = "", events = "", states = ""] = line.split("|").map((part) => part.trim())
+  const left = events.split(/ (?=[-+!])/)
   const sorted: Array<string> = []
-  for (const event of events.split(/ (?=[-+!])/)) {
-    let place = sorted.length
-    while (place > 0) {
-      const before = sorted[place - 1] ?? ""
-      const group = dynamicOf(event)
-      const isLoose = (isKilled(event) && isKilled(before)) || (group !== undefined && group === dynamicOf(before))
-      if (!isLoose || before <= event) break
-      place--
-    }
-    sorted.splice(place, 0, event)
+  while (left.length > 0) {
+    const [first = ""] = left
+      .filter((event, at) => left.slice(0, at).every((other) => isLoose(event, other)))
+      .toSorted()
+    left.splice(left.indexOf(first), 1)
+    sorted.push(first)
   }
   // A supervisor that has stopped knows no children, says ours; OTP's does not answer.
   const answers = result.replaceAll(/\bnot_found\b/g, "stopped")

@@ -68,7 +68,9 @@ const worker: fc.Arbitrary<Child> = fc
 const asChild = (body: fc.Arbitrary<Sup | Dyn>): fc.Arbitrary<Child> =>
   fc.record({ body, restart, shutdown: fc.constant("default" as const), significant: fc.boolean() })
 
-const dyn: fc.Arbitrary<Child> = asChild(fc.record({ name: fc.constant(""), intensity, period, restart, shutdown }))
+const dyn: fc.Arbitrary<Child> = asChild(
+  fc.record({ name: fc.constant(""), intensity: fc.nat(3), period, restart, shutdown })
+)
 
 const sup = (child: fc.Arbitrary<Child>, minLength: number, maxLength: number): fc.Arbitrary<Sup> =>
   fc.record({
@@ -184,63 +186,80 @@ const rawStep = (withTicks: boolean): fc.Arbitrary<RawStep> =>
 
 const pick = <A>(items: ReadonlyArray<A>, index: number): A | undefined => items[index % items.length]
 
-/** Children that a supervisor may be asked about: its own, two that may be added, and one that never is. */
-const below = (sup: Sup): ReadonlyArray<string> => [
-  ...sup.children.map(({ body }) => body.name),
-  ...added(sup),
-  "nobody"
-]
 const own = (sup: Sup): ReadonlyArray<string> => sup.children.flatMap(({ body }) => (isWorker(body) ? [body.name] : []))
 const added = (sup: Sup): ReadonlyArray<string> => [`x${sup.name}x`, `y${sup.name}y`]
-const dynamicNames = (dyn: Dyn): ReadonlyArray<string> => [1, 2, 3, 4].map((number) => `${dyn.name}${number}`)
+const dynamicNames = (dyn: Dyn): ReadonlyArray<string> => [1, 2, 3].map((number) => `${dyn.name}${number}`)
 
 const calls = ["terminate", "terminate", "restart", "restart", "delete", "spec"] as const
 /** What is answered in turn: ours gives a spec at once, whatever else it is at. */
 const queued = calls.slice(0, -1)
 
-const oneOf = ({ dyns, sups, workers }: Names, drawn: Draw, within?: Sup): Exit | Call => {
-  const { child, kind } = drawn
-  const dynamics = within === undefined ? dyns : []
-  if (kind < 50) {
-    const everybody =
-      within === undefined
-        ? [...workers, ...workers, ...workers, ...workers, ...sups.flatMap(added), ...dyns.flatMap(dynamicNames)]
-        : [...own(within), ...own(within), ...added(within)]
-    return { _tag: "exit", name: pick(everybody, drawn.name) ?? "nobody", reason: drawn.reason }
-  }
-  const place = within ?? pick([...sups, ...dynamics], drawn.sup)
-  if (place === undefined) return { _tag: "exit", name: "nobody", reason: "normal" }
-  if (kind < 65 && isSup(place)) {
-    // Now and then one that is there already.
-    const name = pick([...added(place), ...added(place), ...own(place)], drawn.name) ?? "nobody"
-    return { _tag: "start", sup: place.name, child: { ...child, body: { ...(child.body as Worker), name } } }
-  }
-  if (!isSup(place)) {
-    const name = pick(dynamicNames(place), drawn.name) ?? "nobody"
-    if (kind < 80) {
-      const body = child.body as Worker
-      const hears = body.stop === "deaf" && place.shutdown !== "brutal_kill" ? "obeys" : body.stop
-      return { _tag: "start", sup: place.name, child: { ...body, name, stop: hears } }
-    }
-    return { _tag: pick(calls, kind) ?? "spec", sup: place.name, name }
-  }
-  const asked = within === undefined ? calls : queued
-  return { _tag: pick(asked, kind) ?? "spec", sup: place.name, name: pick(below(place), drawn.name) ?? "nobody" }
-}
+class Steps {
+  private readonly names: Names
+  /** Children that some step before this one asks for. */
+  private readonly asked = new Set<string>()
 
-const stepOf =
-  (names: Names) =>
-  (raw: RawStep): Step => {
-    if (raw === "tick") return { _tag: "tick" }
-    if ("kind" in raw) return oneOf(names, raw)
-    const parents = names.sups.filter((sup) => own(sup).length > 0)
-    const sup = pick(parents.length > 0 ? parents : names.sups, raw[0]?.sup ?? 0)
-    return {
-      _tag: "together",
-      sup: sup?.name ?? "nobody",
-      steps: raw.map((drawn) => oneOf(names, drawn, sup))
-    }
+  constructor(names: Names) {
+    this.names = names
   }
+
+  of(raw: RawStep): Step {
+    if (raw === "tick") return { _tag: "tick" }
+    if ("kind" in raw) return this.one(raw)
+    const { sups } = this.names
+    const parents = sups.filter((sup) => own(sup).length > 0)
+    const [first] = raw
+    // Where nobody has children of that kind, one step by itself says more.
+    if (parents.length === 0 && first !== undefined) return this.one(first)
+    const sup = pick(parents, first?.sup ?? 0)
+    return { _tag: "together", sup: sup?.name ?? "nobody", steps: raw.map((drawn) => this.one(drawn, sup)) }
+  }
+
+  fill(dyn: Dyn, children: ReadonlyArray<Child>): ReadonlyArray<Step> {
+    return children.flatMap(({ body }, index) =>
+      isWorker(body)
+        ? [this.startDynamic(dyn, `${dyn.name}${index + 1}`, { ...body, starts: ["ok", ...body.starts] })]
+        : []
+    )
+  }
+
+  private startDynamic(dyn: Dyn, name: string, body: Worker): Call {
+    this.asked.add(name)
+    const stop = body.stop === "deaf" && dyn.shutdown !== "brutal_kill" ? "obeys" : body.stop
+    return { _tag: "start", sup: dyn.name, child: { ...body, name, stop } }
+  }
+
+  private one(drawn: Draw, within?: Sup): Exit | Call {
+    const { child, kind } = drawn
+    const { dyns, sups, workers } = this.names
+    if (kind < 50) {
+      const names =
+        within === undefined
+          ? [...workers, ...this.there([...sups.flatMap(added), ...[...dyns, ...dyns].flatMap(dynamicNames)])]
+          : [...own(within), ...this.there(added(within))]
+      return { _tag: "exit", name: pick(names, drawn.name) ?? "nobody", reason: drawn.reason }
+    }
+    const place = within ?? pick([...sups, ...dyns], drawn.sup)
+    if (place === undefined || !isWorker(child.body)) return { _tag: "exit", name: "nobody", reason: "normal" }
+    if (kind < 65) {
+      if (!isSup(place)) return this.startDynamic(place, pick(dynamicNames(place), drawn.name) ?? "nobody", child.body)
+      // Now and then one that is there already.
+      const name = pick([...added(place), ...added(place), ...own(place)], drawn.name) ?? "nobody"
+      this.asked.add(name)
+      return { _tag: "start", sup: place.name, child: { ...child, body: { ...child.body, name } } }
+    }
+    const names = isSup(place)
+      ? [...place.children.map(({ body }) => body.name), ...this.there(added(place))]
+      : this.there(dynamicNames(place))
+    const asked = within === undefined ? calls : queued
+    const name = drawn.name % 10 === 0 ? undefined : pick(names, drawn.name)
+    return { _tag: pick(asked, kind) ?? "terminate", sup: place.name, name: name ?? "nobody" }
+  }
+
+  private there(names: ReadonlyArray<string>): ReadonlyArray<string> {
+    return names.filter((name) => this.asked.has(name))
+  }
+}
 
 /** Ticks are real seconds on OTP's side: few programs have any, and none more than three. */
 const steps = fc.oneof(
@@ -255,7 +274,15 @@ const steps = fc.oneof(
   }
 )
 
-export const program: fc.Arbitrary<Program> = fc.record({ tree, steps }).map(({ steps, tree }) => {
+/** Whom dynamic supervisors have at first. */
+const fill = fc.array(worker, { maxLength: 3, size: "max" })
+
+export const program: fc.Arbitrary<Program> = fc.record({ tree, fill, steps }).map(({ fill, steps, tree }) => {
   const names = new Names()
-  return { tree: names.sup(tree), steps: steps.map(stepOf(names)) }
+  const named = names.sup(tree)
+  const all = new Steps(names)
+  return {
+    tree: named,
+    steps: [...names.dyns.flatMap((dyn) => all.fill(dyn, fill)), ...steps.map((raw) => all.of(raw))]
+  }
 })

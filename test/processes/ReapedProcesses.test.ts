@@ -3,12 +3,12 @@ import { Effect, Fiber } from "effect"
 import { spawn } from "node:child_process"
 import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import * as ReapedProcesses from "../../layers/tools/ReapedProcesses.ts"
-import { type Command, Processes } from "../../services/tools/Processes.ts"
+import * as ReapedProcesses from "../../layers/processes/ReapedProcesses.ts"
+import { Processes, type Run } from "../../services/processes/Processes.ts"
 import { isRunning, soon, writtenPids } from "../support/processes.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
-const run = (command: string, args: ReadonlyArray<string> = [], options: Partial<Command> = {}) =>
+const run = (command: string, args: ReadonlyArray<string> = [], options: Partial<Run> = {}) =>
   Effect.flatMap(Processes, (processes) => processes.run({ command, args, ...options })).pipe(
     Effect.provide(ReapedProcesses.layer)
   )
@@ -57,7 +57,7 @@ describe("ReapedProcesses", () => {
     })
   )
 
-  it.live("hides the server's environment but for listed names", () =>
+  it.live("env-scrub: a child sees listed names of the server's environment, and no others", () =>
     Effect.gen(function* () {
       process.env["ESPALIER_CANARY"] = "secret"
       process.env["LISTED"] = "shown"
@@ -154,6 +154,67 @@ describe("ReapedProcesses", () => {
       assert.isTrue(writtenPids(pids).every(isRunning))
       server.kill("SIGKILL")
       yield* soon("no survivor", () => !writtenPids(pids).some(isRunning), 3)
+    })
+  )
+
+  const staying = new URL("../fixtures/processes-that-stay.sh", import.meta.url).pathname
+
+  it.live("worker-hang: what ignores being asked to stop is killed a second later", () =>
+    Effect.gen(function* () {
+      const started = performance.now()
+      const outcome = yield* run("sh", ["-c", "trap '' TERM; while :; do sleep 1; done"]).pipe(
+        Effect.timeoutOption("300 millis")
+      )
+      assert.strictEqual(outcome._tag, "None")
+      // A second, and what a loaded machine adds.
+      assert.isBelow(performance.now() - started, 4_000)
+    })
+  )
+
+  it.live("worker-tree: children, orphans and other sessions are gone two seconds after an abort", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const pids = join(directory, "pids")
+      const fiber = yield* Effect.forkChild(run(staying, [pids]))
+      yield* soon("six processes", () => writtenPids(pids).length === 6)
+      assert.isTrue(writtenPids(pids).every(isRunning))
+      const started = performance.now()
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(writtenPids(pids).filter(isRunning), [])
+      assert.isBelow(performance.now() - started, 4_000)
+    })
+  )
+
+  it.live("worker-tree: what a program forks while it is being killed is killed too", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const pids = join(directory, "pids")
+      const forking = `trap '' TERM; echo $$ >> '${pids}'; while :; do setsid sh -c 'echo $$ >> "$0"; trap "" TERM; sleep 2; sleep 300' '${pids}' & sleep 0.05; done`
+      const fiber = yield* Effect.forkChild(run("setsid", ["sh", "-c", forking]))
+      yield* soon("five processes", () => writtenPids(pids).length > 5)
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(writtenPids(pids).filter(isRunning), [])
+    })
+  )
+
+  it.live("worker-tree: nobody survives a server that is killed, neither of a run nor of what it has open", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const pids = ["run", "opened"].map((name) => join(directory, name))
+      const server = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          spawn(process.execPath, [new URL("../fixtures/run-forever.ts", import.meta.url).pathname, staying, ...pids], {
+            stdio: "ignore"
+          })
+        ),
+        (server) => Effect.sync(() => server.kill("SIGKILL"))
+      )
+      const all = () => pids.flatMap(writtenPids)
+      yield* soon("twelve processes", () => all().length === 12)
+      assert.isTrue(all().every(isRunning))
+      server.kill("SIGKILL")
+      // Two seconds, and what a loaded machine adds.
+      yield* soon("no survivor", () => !all().some(isRunning), 4)
     })
   )
 })

@@ -1,0 +1,99 @@
+/**
+ * Where Effect's rate limiter keeps its token buckets: in memory, at most `keys` of them, on monotonic time.
+ *
+ * A full bucket is worth as much as none. So when there are as many as there may be, the ones that nobody used for
+ * longest make room as they fill up; while none of them is full, new keys are refused. Each step costs the same however many
+ * buckets there are.
+ */
+import { Duration, Effect, Layer } from "effect"
+import { RateLimiter } from "effect/persistence"
+import { steadyMillis } from "./SteadyClock.ts"
+
+export interface Options {
+  /** Most buckets that are not full (default 100,000). */
+  readonly keys?: number | undefined
+}
+
+interface Bucket {
+  tokens: number
+  /** Up to when its gains are counted in. */
+  countedTo: number
+  size: number
+  /** Milliseconds in which it gains a token. */
+  gap: number
+}
+
+/** Buckets looked at for one that can make room. */
+const looks = 4
+
+const refresh = (bucket: Bucket, now: number) => {
+  // A hair more, so that who comes exactly when told is not turned away for a rounding error.
+  const gained = Math.floor((now - bucket.countedTo) / bucket.gap + 1e-6)
+  if (gained > 0) {
+    bucket.tokens += gained
+    bucket.countedTo += gained * bucket.gap
+  }
+  if (bucket.tokens >= bucket.size) {
+    bucket.tokens = bucket.size
+    bucket.countedTo = now
+  }
+}
+
+export const make = Effect.fnUntraced(function* ({ keys = 100_000 }: Options) {
+  const others = yield* RateLimiter.RateLimiterStore
+  const buckets = new Map<string, Bucket>()
+
+  /** Milliseconds until there is room, 0 when there is. */
+  const makeRoom = (now: number): number => {
+    if (buckets.size < keys) return 0
+    let wait = Infinity
+    let looked = 0
+    for (const [key, bucket] of buckets) {
+      refresh(bucket, now)
+      if (bucket.tokens >= bucket.size) {
+        buckets.delete(key)
+        return 0
+      }
+      wait = Math.min(wait, (bucket.size - bucket.tokens) * bucket.gap - (now - bucket.countedTo))
+      if (++looked === looks) break
+    }
+    return Math.max(1, wait)
+  }
+
+  return RateLimiter.RateLimiterStore.of({
+    ...others,
+    tokenBucket: ({ allowOverflow, key, limit, refillRate, tokens }) =>
+      Effect.clockWith((clock) =>
+        Effect.suspend(() => {
+          const now = steadyMillis(clock)
+          let bucket = buckets.get(key)
+          if (bucket === undefined) {
+            const wait = makeRoom(now)
+            if (wait > 0) {
+              const retryAfter = Duration.millis(wait)
+              return Effect.fail(
+                new RateLimiter.RateLimiterError({
+                  reason: new RateLimiter.RateLimitExceeded({ key, limit, remaining: 0, retryAfter })
+                })
+              )
+            }
+            bucket = { tokens: limit, countedTo: now, size: limit, gap: Duration.toMillis(refillRate) }
+          }
+          refresh(bucket, now)
+          // A limit that was changed holds from now on.
+          bucket.size = limit
+          bucket.gap = Duration.toMillis(refillRate)
+          bucket.tokens = Math.min(bucket.tokens, limit)
+          const left = bucket.tokens - tokens
+          if (allowOverflow || left >= 0) bucket.tokens = left
+          // The last in the map is the one used last.
+          buckets.delete(key)
+          buckets.set(key, bucket)
+          return Effect.succeed([left, Math.max(0, now - bucket.countedTo)] as const)
+        })
+      )
+  })
+})
+
+export const layer = (options: Options = {}) =>
+  Layer.effect(RateLimiter.RateLimiterStore, make(options)).pipe(Layer.provide(RateLimiter.layerStoreMemory))

@@ -1,0 +1,90 @@
+/**
+ * Reads a web stream ahead of its reader, a bounded number of parts, and hands over all there are at once: parts come
+ * in bursts, and a fiber that wakes for each of them would cost more than what it reads.
+ */
+import { Cause, Effect } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type { Pull } from "effect"
+
+/** Parts that are read ahead. */
+const CAPACITY = 256
+
+type Step<A, E> = Effect.Effect<NonEmptyReadonlyArray<A>, E | Cause.Done>
+
+export interface PartPump<A, E> {
+  readonly pull: Pull.Pull<NonEmptyReadonlyArray<A>, E>
+  /** Lets go of the stream, and so of its connection. */
+  readonly close: () => void
+}
+
+/**
+ * `accept` turns a part into what is handed over (nothing when undefined), or into the failure that ends the stream;
+ * `toError` does so with what the stream itself broke with.
+ */
+export const make = <Raw, A, E>(
+  stream: ReadableStream<Raw>,
+  accept: (part: Raw) => { readonly part: A | undefined } | { readonly error: E },
+  toError: (error: unknown) => E
+): PartPump<A, E> => {
+  const reader = stream.getReader()
+  let buffer: Array<A> = []
+  let ended: Step<A, E> | undefined
+  let waiting: ((step: Step<A, E>) => void) | undefined
+  let isReading = false
+
+  const take = (): Step<A, E> | undefined => {
+    const [first, ...rest] = buffer
+    if (first === undefined) return ended
+    buffer = []
+    return Effect.succeed([first, ...rest])
+  }
+  const wake = () => {
+    if (waiting === undefined) return
+    const step = take()
+    if (step === undefined) return
+    const resume = waiting
+    waiting = undefined
+    resume(step)
+  }
+  const end = (step: Step<A, E>) => {
+    isReading = false
+    ended ??= step
+    wake()
+  }
+  const onPart = (result: ReadableStreamReadResult<Raw>): void => {
+    if (ended !== undefined) return
+    if (result.done) return end(Cause.done())
+    const accepted = accept(result.value)
+    if ("error" in accepted) {
+      end(Effect.fail(accepted.error))
+      return close()
+    }
+    if (accepted.part !== undefined) buffer.push(accepted.part)
+    isReading = false
+    read()
+    // Whoever waits is woken after what has come with this part has been read too.
+    if (waiting !== undefined && buffer.length > 0) queueMicrotask(wake)
+  }
+  const read = () => {
+    if (isReading || ended !== undefined || buffer.length >= CAPACITY) return
+    isReading = true
+    reader.read().then(onPart, (error: unknown) => end(Effect.fail(toError(error))))
+  }
+  const close = () => {
+    ended ??= Cause.done()
+    reader.cancel().catch(() => undefined)
+  }
+
+  return {
+    pull: Effect.callback<NonEmptyReadonlyArray<A>, E | Cause.Done>((resume) => {
+      read()
+      const step = take()
+      if (step === undefined) waiting = resume
+      else resume(step)
+      return Effect.sync(() => {
+        waiting = undefined
+      })
+    }),
+    close
+  }
+}

@@ -1,0 +1,178 @@
+/** A request of `effect/ai` in the words of a Vercel AI SDK provider (`LanguageModelV4`). */
+import type {
+  LanguageModelV4CallOptions,
+  LanguageModelV4FilePart,
+  LanguageModelV4FunctionTool,
+  LanguageModelV4Message,
+  LanguageModelV4Prompt,
+  LanguageModelV4ProviderTool,
+  LanguageModelV4ToolChoice,
+  LanguageModelV4ToolResultPart,
+  SharedV4FileData,
+  SharedV4ProviderOptions
+} from "@ai-sdk/provider"
+import { Schema } from "effect"
+import { type LanguageModel, type Prompt, Tool } from "effect/ai"
+import { isOwn } from "../../../services/model/ownMetadata.ts"
+
+type FunctionTool = LanguageModelV4FunctionTool
+type Options = { readonly providerOptions?: SharedV4ProviderOptions }
+
+const isJsonObject = Schema.is(Schema.JsonObject)
+const isJson = Schema.is(Schema.Json)
+
+/** What providers attached to a part goes back to them as it came. */
+const optionsOf = ({ options }: { readonly options: Prompt.ProviderOptions }): Options => {
+  const entries = Object.entries(options).flatMap(([provider, value]) =>
+    !isOwn(provider) && isJsonObject(value) ? [[provider, value] as const] : []
+  )
+  return entries.length === 0 ? {} : { providerOptions: Object.fromEntries(entries) }
+}
+
+const fileData = (data: Prompt.FilePart["data"]): SharedV4FileData =>
+  data instanceof URL ? { type: "url", url: data } : { type: "data", data }
+
+const filePart = (part: Prompt.FilePart): LanguageModelV4FilePart => ({
+  type: "file",
+  mediaType: part.mediaType,
+  data: fileData(part.data),
+  ...(part.fileName === undefined ? undefined : { filename: part.fileName }),
+  ...optionsOf(part)
+})
+
+const resultPart = (part: Prompt.ToolResultPart): LanguageModelV4ToolResultPart => {
+  const { isFailure, result } = part
+  const value = isJson(result) ? result : (JSON.stringify(result) ?? "nothing")
+  const output: LanguageModelV4ToolResultPart["output"] =
+    part.modelOutput !== undefined
+      ? {
+          type: "content",
+          value: part.modelOutput.map((piece) =>
+            piece.type === "text" ? { type: "text", text: piece.text } : filePart(piece)
+          )
+        }
+      : typeof value === "string"
+        ? { type: isFailure ? "error-text" : "text", value }
+        : { type: isFailure ? "error-json" : "json", value }
+  return { type: "tool-result", toolCallId: part.id, toolName: part.name, output, ...optionsOf(part) }
+}
+
+type AssistantContent = Extract<LanguageModelV4Message, { role: "assistant" }>["content"]
+
+const assistantContent = (parts: ReadonlyArray<Prompt.AssistantMessagePart>): AssistantContent =>
+  parts.flatMap((part): AssistantContent => {
+    switch (part.type) {
+      case "text":
+        return [{ type: "text", text: part.text, ...optionsOf(part) }]
+      case "reasoning":
+        return [{ type: "reasoning", text: part.text, ...optionsOf(part) }]
+      case "file":
+        return [filePart(part)]
+      case "tool-call":
+        return [
+          {
+            type: "tool-call",
+            toolCallId: part.id,
+            toolName: part.name,
+            input: part.params,
+            ...(part.providerExecuted ? { providerExecuted: true } : undefined),
+            ...optionsOf(part)
+          }
+        ]
+      case "tool-result":
+        return [resultPart(part)]
+      default:
+        return []
+    }
+  })
+
+const message = (message: Prompt.Message): LanguageModelV4Message => {
+  const options = optionsOf(message)
+  switch (message.role) {
+    case "system":
+      return { role: "system", content: message.content, ...options }
+    case "user":
+      return {
+        role: "user",
+        content: message.content.map((part) =>
+          part.type === "text" ? { type: "text", text: part.text, ...optionsOf(part) } : filePart(part)
+        ),
+        ...options
+      }
+    case "assistant":
+      return { role: "assistant", content: assistantContent(message.content), ...options }
+    // tool
+    default:
+      return {
+        role: "tool",
+        content: message.content.flatMap((part) => (part.type === "tool-result" ? [resultPart(part)] : [])),
+        ...options
+      }
+  }
+}
+
+const promptOf = ({ content }: Prompt.Prompt): LanguageModelV4Prompt => content.map(message)
+
+const schemas = new WeakMap<Tool.Any, FunctionTool["inputSchema"]>()
+
+/** Made once for each tool: a session offers the same ones in every round. */
+const schemaOf = (tool: Tool.Any): FunctionTool["inputSchema"] => {
+  let schema = schemas.get(tool)
+  if (schema === undefined) {
+    schema = Tool.getJsonSchema(tool)
+    schemas.set(tool, schema)
+  }
+  return schema
+}
+
+const toolOf = (tool: Tool.Any): FunctionTool | LanguageModelV4ProviderTool => {
+  if (Tool.isProviderDefined(tool)) return { type: "provider", id: tool.id, name: tool.providerName, args: tool.args }
+  const description = Tool.getDescription(tool)
+  const strict = Tool.getStrictMode(tool)
+  return {
+    type: "function",
+    name: tool.name,
+    ...(description === undefined ? undefined : { description }),
+    inputSchema: schemaOf(tool),
+    ...(strict === undefined ? undefined : { strict })
+  }
+}
+
+const toolsOf = ({
+  toolChoice,
+  tools
+}: LanguageModel.ProviderOptions): Pick<LanguageModelV4CallOptions, "tools" | "toolChoice"> => {
+  if (tools.length === 0) return {}
+  if (typeof toolChoice === "object" && "oneOf" in toolChoice) {
+    const offered = tools.filter(({ name }) => toolChoice.oneOf.includes(name))
+    return { tools: offered.map(toolOf), toolChoice: { type: toolChoice.mode ?? "auto" } }
+  }
+  const choice: LanguageModelV4ToolChoice =
+    typeof toolChoice === "object" ? { type: "tool", toolName: toolChoice.tool } : { type: toolChoice }
+  return { tools: tools.map(toolOf), toolChoice: choice }
+}
+
+const formatOf = ({
+  responseFormat
+}: LanguageModel.ProviderOptions): Pick<LanguageModelV4CallOptions, "responseFormat"> =>
+  responseFormat.type === "text"
+    ? {}
+    : {
+        responseFormat: {
+          type: "json",
+          name: responseFormat.objectName,
+          schema: Tool.getJsonSchemaFromSchema(responseFormat.schema)
+        }
+      }
+
+export const callOptions = (
+  options: LanguageModel.ProviderOptions,
+  abortSignal: AbortSignal,
+  providerOptions: SharedV4ProviderOptions | undefined
+): LanguageModelV4CallOptions => ({
+  prompt: promptOf(options.prompt),
+  ...toolsOf(options),
+  ...formatOf(options),
+  abortSignal,
+  ...(providerOptions === undefined ? undefined : { providerOptions })
+})
