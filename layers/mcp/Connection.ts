@@ -70,7 +70,11 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Connection, ConnectionLost, Scope.Scope> {
   const client = yield* Effect.acquireRelease(
     Effect.sync(() => new Client({ name: "espalier", version }, { capabilities: abilitiesOf(asked) })),
-    (client) => Effect.promise(() => client.close().catch(() => undefined))
+    (client) =>
+      Effect.andThen(
+        link.farewell,
+        Effect.promise(() => client.close().catch(() => undefined))
+      )
   )
   const changes = yield* Queue.sliding<void>(1)
   // oxlint-disable-next-line unicorn/prefer-add-event-listener -- it is no event target

@@ -68,6 +68,11 @@ export const open = Effect.fnUntraced(function* (
 ) {
   const { lose, lost, onLost, violate } = yield* makeFaults(server)
   let requests = 0
+  let isDown = false
+  const fail = (reason: string) => {
+    isDown = true
+    lose(reason)
+  }
   const http: StreamableHTTPClientTransport = new StreamableHTTPClientTransport(new URL(url), {
     requestInit: { headers: { ...headers } },
     fetch: async (address, init) => {
@@ -77,16 +82,16 @@ export const open = Effect.fnUntraced(function* (
         const isForgotten = response.status === 404 && http.sessionId !== undefined
         // To a GET the same may only mean that the server has no stream of its own.
         if (init?.method === "POST" && (isForgotten || response.status === 401 || response.status === 403)) {
-          lose(
+          fail(
             isForgotten
               ? "it has forgotten our session"
               : `it answered with status ${response.status}; see the headers that are declared for it`
           )
         }
-        return capBody(response, lose)
+        return capBody(response, fail)
       } catch (error) {
         // That nobody answers shows in the first request; one that was given up by us tells nothing.
-        if (init?.signal?.aborted !== true) lose(`it cannot be reached (${reasonOf(error)})`)
+        if (init?.signal?.aborted !== true) fail(`it cannot be reached (${reasonOf(error)})`)
         throw error
       } finally {
         requests--
@@ -105,15 +110,20 @@ export const open = Effect.fnUntraced(function* (
     const isOurs = error.name === "AbortError"
     if (!isOurs && !(error instanceof StreamableHTTPError && error.code === 404)) violate(error.message)
   }
-  yield* Effect.addFinalizer(() =>
-    Effect.promise(() => http.terminateSession().catch(() => undefined)).pipe(
-      Effect.timeoutOption("2 seconds"),
-      Effect.andThen(Effect.promise(() => http.close().catch(() => undefined)))
-    )
-  )
+  yield* Effect.addFinalizer(() => Effect.promise(() => http.close().catch(() => undefined)))
   return {
     // The SDK's class says `undefined` where its own interface says absent.
     transport: http as Transport,
+    farewell: Effect.suspend(() =>
+      isDown
+        ? Effect.void
+        : Effect.asVoid(
+            Effect.timeoutOption(
+              Effect.promise(() => http.terminateSession().catch(() => undefined)),
+              "2 seconds"
+            )
+          )
+    ),
     protocol: () => http.protocolVersion ?? "",
     lose,
     lost,

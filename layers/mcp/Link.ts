@@ -14,6 +14,8 @@ export class Refused extends Data.TaggedError("Refused")<{ readonly reason: stri
 
 export interface Link {
   readonly transport: Transport
+  /** What is owed to the server before the transport is closed. */
+  readonly farewell: Effect.Effect<void>
   /** The version of MCP that was agreed on. */
   readonly protocol: () => string
   /** Fails once the connection is lost. */

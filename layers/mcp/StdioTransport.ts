@@ -151,6 +151,7 @@ export const open = Effect.fnUntraced(function* (
   )
   return {
     transport,
+    farewell: Effect.void,
     protocol: () => transport.protocol,
     lose,
     lost,

@@ -22,7 +22,7 @@ import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as FileMcpApprovals from "../../layers/mcp/FileMcpApprovals.ts"
 import * as MemoryMcpApprovals from "../../layers/mcp/MemoryMcpApprovals.ts"
 import * as ModelMcpQuestions from "../../layers/mcp/ModelMcpQuestions.ts"
-import * as SupervisedMcpServers from "../../layers/mcp/SupervisedMcpServers.ts"
+import * as NoMcpServers from "../../layers/mcp/NoMcpServers.ts"
 import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
@@ -97,7 +97,15 @@ export interface Options extends Parts {
 
 /** The declared MCP servers. */
 const mcp = ({ mcpServers = [] }: Options) =>
-  Layer.unwrap(Effect.map(readServers(mcpServers), (servers) => SupervisedMcpServers.layer({ servers, version })))
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const servers = yield* readServers(mcpServers)
+      if (servers.length === 0) return NoMcpServers.layer
+      // The SDK of MCP takes 30 MB, which whoever declares no server does not pay.
+      const { layer } = yield* Effect.promise(() => import("../../layers/mcp/SupervisedMcpServers.ts"))
+      return layer({ servers, version })
+    })
+  )
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<McpApprovals, E, R>) => {

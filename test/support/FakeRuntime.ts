@@ -8,7 +8,7 @@ import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
-import { McpServers } from "../../services/mcp/McpServers.ts"
+import * as NoMcpServers from "../../layers/mcp/NoMcpServers.ts"
 import { AgentMessages } from "../../services/registry/AgentMessage.ts"
 import { Breakers } from "../../services/limits/Breakers.ts"
 import { Registry, AgentNotFound } from "../../services/registry/Registry.ts"
@@ -146,7 +146,7 @@ export const layer = Layer.mergeAll(
   Pool,
   NoTools,
   NoAgents,
-  Layer.mock(McpServers, { list: Effect.succeed([]), source: { find: () => undefined, list: Effect.succeed([]) } }),
+  NoMcpServers.layer,
   NoMessages,
   NoBreakers,
   TreeChaos.layerRefused,
