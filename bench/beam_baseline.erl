@@ -40,6 +40,9 @@ main() ->
     T = ets:new(t, [set, public, {read_concurrency, true}]),
     [ets:insert(T, {{<<"session">>, main, I}, self()}) || I <- lists:seq(1, 10000)],
     print("lookup", best(5, 100000, fun() -> [ets:lookup(T, {<<"session">>, main, 5000}) || _ <- lists:seq(1, 100000)] end)),
+    print("register", best(5, 20000, fun() ->
+        [begin true = ets:insert_new(T, {{<<"session">>, main, 0}, self()}), ets:delete(T, {<<"session">>, main, 0}) end || _ <- lists:seq(1, 20000)]
+    end)),
     print("fanout_100", fanout(100, 2000)),
     print("fanout_1", fanout(1, 200000)),
     erlang:garbage_collect(),

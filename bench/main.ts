@@ -12,6 +12,7 @@ import { toJson, toTable } from "./Figure.ts"
 import * as append from "./suites/append.ts"
 import * as fanOut from "./suites/fanOut.ts"
 import * as pool from "./suites/pool.ts"
+import * as registry from "./suites/registry.ts"
 import * as rpc from "./suites/rpc.ts"
 import * as sessions from "./suites/sessions.ts"
 import * as start from "./suites/start.ts"
@@ -28,6 +29,7 @@ const program = Effect.gen(function* () {
   const suites = {
     supervision: supervision.suite(beam),
     sessions: sessions.suite(beam),
+    registry: registry.suite(beam),
     fanOut: fanOut.suite(beam),
     pool: pool.suite,
     append: append.suite,

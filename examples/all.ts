@@ -11,6 +11,7 @@ const examples = [
   "supervision-dynamic",
   "supervision-tree",
   "embed",
+  "routing",
   "client",
   "recover"
 ]

@@ -35,6 +35,8 @@ export * from "../services/limits/RateLimits.ts"
 export * from "../services/journal/Journal.ts"
 export * from "../services/journal/StorageError.ts"
 export * from "../services/maintenance/MaintenanceEvent.ts"
+export * from "../services/access/Person.ts"
+export * from "../services/permission/Permission.ts"
 export type {
   McpGrants,
   McpServerConfig,
@@ -53,6 +55,7 @@ export * from "../services/registry/AgentMessage.ts"
 export * from "../services/registry/AgentQuery.ts"
 export * from "../services/registry/Registry.ts"
 export * from "../services/registry/Router.ts"
+export * as Budget from "../services/session/Budget.ts"
 export * from "../services/session/Session.ts"
 export * from "../services/session/SessionEvent.ts"
 export * from "../services/session/SessionId.ts"

@@ -5,10 +5,18 @@
 import { Effect } from "effect"
 import PQueue from "p-queue"
 import { Schedule } from "../../services/worker/Schedule.ts"
+import type { Ticket } from "../../services/worker/Ticket.ts"
 import type { Figure } from "../Figure.ts"
 import { perOperation } from "../measure.ts"
 
 const SLOTS = 8
+
+const ticketOf = (job: number): Ticket => ({
+  session: `session ${job % 100}`,
+  key: "agent",
+  priority: job % 10,
+  weight: 1
+})
 
 const ours = (jobs: number) =>
   perOperation(
@@ -21,14 +29,14 @@ const ours = (jobs: number) =>
         const schedule: Schedule<number> = new Schedule<number>({
           permits: SLOTS,
           capacity: jobs,
-          onGrant: () => {
+          onGrant: (job) => {
             fork(Effect.yieldNow).addObserver(() => {
               if (--left === 0) resume(Effect.void)
-              schedule.release()
+              schedule.release(ticketOf(job))
             })
           }
         })
-        for (let job = 0; job < jobs; job++) schedule.enqueue(`session ${job % 100}`, job, Number.POSITIVE_INFINITY)
+        for (let job = 0; job < jobs; job++) schedule.enqueue(ticketOf(job), job, Number.POSITIVE_INFINITY)
       })
     }),
     3

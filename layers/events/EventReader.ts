@@ -27,7 +27,7 @@ import type { Counts } from "./Subscribers.ts"
 /** What is on record of a topic. */
 export interface EventLog {
   readonly latest: Effect.Effect<number, StorageError>
-  /** Events above `after`, or from the oldest that is left. */
+  /** The next events above `after`, or from the oldest that is left: none only when there are none. */
   readonly read: (after: number, limit: number) => Effect.Effect<ReadonlyArray<Recorded>, StorageError>
   /** What stands for the events that are gone, if there is such a thing. */
   readonly snapshot: Effect.Effect<Session | undefined, StorageError>
@@ -40,8 +40,10 @@ export interface Reader {
   readonly counts: () => Counts
 }
 
-/** Events handed out at a time: few enough to stay small when each carries a tool's result. */
+/** Events handed out at a time. */
 export const page = 256
+/** Characters of them that are read from the record at a time, give or take one event: what a stalled reader holds. */
+export const pageSize = 256 * 1024
 
 export interface Options {
   readonly topic: Topic
@@ -108,7 +110,8 @@ export const make = Effect.fnUntraced(function* (
     base ??= start
     const found = first ?? (yield* log.read(start, page))
     first = undefined
-    isReplaying = found.length === page
+    const last = found.at(-1)?.sequence
+    isReplaying = found.length === page || (last !== undefined && last < (yield* log.latest))
     const deliveries: Array<Delivery> = []
     for (const recorded of found) {
       if (recorded.sequence > cursor + 1) deliveries.push(skipTo(recorded.sequence - 1, recorded.sequence))

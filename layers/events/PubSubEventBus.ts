@@ -78,7 +78,7 @@ export const make = Effect.fnUntraced(function* ({ patience = "5 seconds", windo
     isDurable(topic)
       ? {
           latest: Effect.map(journal.head(topic), (head) => head?.sequence ?? 0),
-          read: (after, limit) => journal.read({ stream: topic, after, limit }),
+          read: (after, limit) => journal.read({ stream: topic, after, limit, size: EventReader.pageSize }),
           snapshot: journal.snapshot(topic).pipe(
             Effect.map((snapshot) => (snapshot === undefined ? undefined : SessionSnapshot.view(snapshot))),
             // The events that are left can be read without it.

@@ -21,6 +21,7 @@ import {
   SubscriptionCut
 } from "../../services/events/Subscription.ts"
 import { Subject } from "../../services/events/Topic.ts"
+import { inPieces } from "../../services/events/weigh.ts"
 import { codeOf } from "../../services/gateway/ErrorCodes.ts"
 import { common } from "../../services/gateway/GatewayRpcs.ts"
 import { Overloaded } from "../../services/gateway/Overloaded.ts"
@@ -78,21 +79,6 @@ const frameOf = (delivery: Delivery): string => {
 
 /** Events of a wildcard are of many sequences: none of them is a place to come back to. */
 const frameOfMany = (delivery: Delivery): string => `data: ${JSON.stringify(encodeDelivery(delivery))}\n\n`
-
-/** Texts joined to pieces of a bounded length. */
-const packed = (texts: ReadonlyArray<string>): Array<string> => {
-  const pieces: Array<string> = []
-  let current = ""
-  for (const text of texts) {
-    if (current !== "" && current.length + text.length > piece) {
-      pieces.push(current)
-      current = ""
-    }
-    current += text
-  }
-  if (current !== "") pieces.push(current)
-  return pieces
-}
 
 const parse = (request: HttpServerRequest.HttpServerRequest) =>
   Effect.suspend(() => {
@@ -153,7 +139,9 @@ export const make = Effect.gen(function* () {
     const frame = Subject.members[1].literals.some((wildcard) => wildcard === topic) ? frameOfMany : frameOf
     const frames = deliveries.pipe(
       Stream.chunks,
-      Stream.flatMap((chunk) => Stream.fromIterable(packed(chunk.map(frame)))),
+      // One piece at a time: the next one is made when this one has gone.
+      Stream.flatMap((chunk) => Stream.rechunk(Stream.fromIterable(inPieces(chunk, piece)), 1)),
+      Stream.map((some) => some.map(frame).join("")),
       Stream.catchCause((cause) =>
         Stream.fromEffect(Effect.map(failureOf(cause), (error) => `event: end\ndata: ${bodyOf(error)}\n\n`))
       ),

@@ -4,6 +4,7 @@
  */
 import { Cause, Duration, Effect, Stream } from "effect"
 import { EventBus } from "../../services/events/EventBus.ts"
+import { inPieces } from "../../services/events/weigh.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
 import { McpServers } from "../../services/mcp/McpServers.ts"
@@ -35,6 +36,9 @@ const contained =
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | InternalError, R> =>
     Effect.catchCauseIf(effect, Cause.hasDies, broke(subject))
 
+/** Characters of events in one message of a subscription, where one event is not longer by itself. */
+const piece = 256 * 1024
+
 const describe = ({ annotations, description, name, parameters }: Tool): ToolDescription => ({
   name,
   description,
@@ -63,9 +67,12 @@ export const make = Effect.gen(function* () {
     StartSession: (options) => contained("StartSession")(sessions.start(options)),
     StopSession: ({ reason, sessionId }) => contained("StopSession")(sessions.stop(sessionId, reason)),
     GetSession: ({ sessionId }) => contained("GetSession")(sessions.get(sessionId)),
-    ListSessions: ({ before, limit }) => contained("ListSessions")(sessions.list({ before, limit: limit ?? page })),
+    ListSessions: ({ before, limit, parent }) =>
+      contained("ListSessions")(sessions.list({ before, parent, limit: limit ?? page })),
     SendMessage: (options) => contained("SendMessage")(sessions.send(options)),
     CancelTurn: ({ sessionId }) => contained("CancelTurn")(sessions.cancelTurn(sessionId)),
+    ListPermissions: ({ sessionId }) => contained("ListPermissions")(sessions.permissions(sessionId)),
+    ResolvePermission: (reply) => contained("ResolvePermission")(sessions.resolvePermission(reply)),
     UpdateSession: ({ metadata, sessionId, title }) =>
       contained("UpdateSession")(sessions.update(sessionId, { title, metadata })),
     GetMessages: ({ after, limit, sessionId }) =>
@@ -86,11 +93,20 @@ export const make = Effect.gen(function* () {
     Subscribe: (subscription, { client }) =>
       Stream.unwrap(
         Effect.as(known(subscription.topic), bus.subscribe({ ...subscription, connection: `rpc ${client.id}` }))
-      ).pipe(Stream.catchCauseIf(Cause.hasDies, (cause) => Stream.fromEffect(broke("Subscribe")(cause)))),
+      ).pipe(
+        Stream.chunks,
+        Stream.flatMap((chunk) => Stream.rechunk(Stream.fromIterable(inPieces(chunk, piece)), 1)),
+        Stream.flattenArray,
+        Stream.catchCauseIf(Cause.hasDies, (cause) => Stream.fromEffect(broke("Subscribe")(cause)))
+      ),
 
     TopicStats: ({ limit, topic }) => contained("TopicStats")(bus.stats({ topic, limit: limit ?? page })),
 
     PoolStatus: () => contained("PoolStatus")(pool.status),
+    ResizePool: ({ pool: name, ...size }) => contained("ResizePool")(pool.resize(name, size)),
+    PausePool: ({ pool: name }) => contained("PausePool")(pool.pause(name)),
+    ResumePool: ({ pool: name }) => contained("ResumePool")(pool.resume(name)),
+    DrainPool: ({ pool: name }) => contained("DrainPool")(pool.drain(name)),
     SupervisionTree: () => contained("SupervisionTree")(root.tree),
     WatchTree: () => watchTree(contained("WatchTree")(root.tree)),
     KillChild: ({ path }) => contained("KillChild")(chaos.kill(path)),

@@ -40,7 +40,7 @@ const listen = ({ host = "127.0.0.1", limits, port }: Options) =>
         const server = createServer({
           // Together no more than ten seconds for whoever says nothing, or says it a letter at a time.
           headersTimeout: 8_000,
-          requestTimeout: 30_000,
+          requestTimeout: 9_000,
           connectionsCheckingInterval: 1_000,
           // A peer that vanished without a word is noticed by the system.
           keepAlive: true,

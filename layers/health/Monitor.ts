@@ -60,7 +60,7 @@ const make = Effect.fnUntraced(function* ({ interval = "1 second" }: Options) {
         max: Math.max(whileBlind, lateness(delay.max))
       }
       delay.reset()
-      const { queued, running } = yield* pool.status
+      const { queued, running } = yield* pool.load
       const agents = yield* registry.count
       const { heapUsed, rss } = process.memoryUsage()
       yield* bus.publishSystem(Topic.health, [

@@ -63,6 +63,9 @@ const isKnownEvent = (value: unknown): value is DurableEvent =>
   typeof value._tag === "string" &&
   knownEvents.has(value._tag)
 
+/** Events looked up at a time where their size matters. */
+const STEP = 16
+
 const EVENTS = `SELECT stream, sequence, at, event, crc FROM json_each(?) AS place
   CROSS JOIN events ON events."offset" = place.value`
 
@@ -104,14 +107,20 @@ export const make = (sqlite: Sqlite) => {
     return found
   }
 
-  const bodyOf = (hash: string): string | undefined =>
-    text(sqlite.get("SELECT body FROM blobs WHERE hash = ?", hash)?.["body"])
+  /** Of the read that is going on. */
+  let charactersRead = 0
+  const bodyOf = (hash: string): string | undefined => {
+    const body = text(sqlite.get("SELECT body FROM blobs WHERE hash = ?", hash)?.["body"])
+    charactersRead += body?.length ?? 0
+    return body
+  }
 
   const toRecorded = (stream: Topic, id: number, expected: number, row: Row | undefined): Recorded => {
     const place = `event ${expected} of ${stream}`
     if (row === undefined || row["stream"] !== id || row["sequence"] !== expected) throw corrupt(`${place} is missing`)
     const at = int(row["at"])
     const event = text(row["event"]) ?? ""
+    charactersRead += event.length
     const crc = row["crc"]
     if (crc !== null && crc !== Checksums.ofEvent(id, expected, at, event)) throw corrupt(`${place} is damaged`)
     let value: unknown
@@ -126,14 +135,24 @@ export const make = (sqlite: Sqlite) => {
     return { topic: stream, sequence: expected, at, event: value }
   }
 
-  const read = ({ after, limit = 1_000, stream }: ReadOptions): ReadonlyArray<Recorded> => {
+  const read = ({ after, limit = 1_000, size = Infinity, stream }: ReadOptions): ReadonlyArray<Recorded> => {
     const head = find(stream)
     if (head === undefined) return []
     const from = Math.max(after, head.earliest - 1, 0)
     const to = Math.min(from + Math.max(limit, 0), head.sequence)
     if (to <= from) return []
-    const rows = sqlite.all(EVENTS, `[${offsetsOf(head, from, to).join()}]`)
-    return Array.from({ length: to - from }, (_, index) => toRecorded(stream, head.id, from + index + 1, rows[index]))
+    const offsets = offsetsOf(head, from, to)
+    const step = size === Infinity ? offsets.length : STEP
+    const found: Array<Recorded> = []
+    charactersRead = 0
+    for (let at = 0; at < offsets.length && charactersRead < size; at += step) {
+      const rows = sqlite.all(EVENTS, `[${offsets.slice(at, at + step).join()}]`)
+      const count = Math.min(step, offsets.length - at)
+      for (let index = 0; index < count && charactersRead < size; index++) {
+        found.push(toRecorded(stream, head.id, from + found.length + 1, rows[index]))
+      }
+    }
+    return found
   }
 
   const page = (

@@ -26,6 +26,13 @@ interface Bucket {
 /** Buckets looked at for one that can make room. */
 const looks = 4
 
+/** A full bucket gains nothing, not even a part of a token. */
+const cap = (bucket: Bucket, now: number) => {
+  if (bucket.tokens < bucket.size) return
+  bucket.tokens = bucket.size
+  bucket.countedTo = now
+}
+
 const refresh = (bucket: Bucket, now: number) => {
   // A hair more, so that who comes exactly when told is not turned away for a rounding error.
   const gained = Math.floor((now - bucket.countedTo) / bucket.gap + 1e-6)
@@ -33,10 +40,15 @@ const refresh = (bucket: Bucket, now: number) => {
     bucket.tokens += gained
     bucket.countedTo += gained * bucket.gap
   }
-  if (bucket.tokens >= bucket.size) {
-    bucket.tokens = bucket.size
-    bucket.countedTo = now
-  }
+  cap(bucket, now)
+}
+
+/** A limit that was changed holds from now on; of a token that is half gained, half is gained. */
+const resize = (bucket: Bucket, size: number, gap: number, now: number) => {
+  if (gap !== bucket.gap) bucket.countedTo = now - ((now - bucket.countedTo) / bucket.gap) * gap
+  bucket.gap = gap
+  bucket.size = size
+  cap(bucket, now)
 }
 
 export const make = Effect.fnUntraced(function* ({ keys = 100_000 }: Options) {
@@ -80,10 +92,7 @@ export const make = Effect.fnUntraced(function* ({ keys = 100_000 }: Options) {
             bucket = { tokens: limit, countedTo: now, size: limit, gap: Duration.toMillis(refillRate) }
           }
           refresh(bucket, now)
-          // A limit that was changed holds from now on.
-          bucket.size = limit
-          bucket.gap = Duration.toMillis(refillRate)
-          bucket.tokens = Math.min(bucket.tokens, limit)
+          resize(bucket, limit, Duration.toMillis(refillRate), now)
           const left = bucket.tokens - tokens
           if (allowOverflow || left >= 0) bucket.tokens = left
           // The last in the map is the one used last.

@@ -87,6 +87,7 @@ const told = (
           if (account !== undefined && account.generation === call.generation) {
             if (call.outcome === "Success") account.failures = 0
             if (call.outcome === "Failure") account.failures++
+            if (transition !== undefined) account.generation = undefined
           }
           return transition === undefined ? Effect.void : tell(transition)
         })

@@ -1,27 +1,29 @@
-/** A map of so many entries at most: what was used longest ago goes first. */
+/**
+ * A map of what was used last: at least `capacity` entries, at most twice as many. In two generations, so that nothing is
+ * ever deleted: a map of V8 grows slow when one name goes and comes again and again.
+ */
 export class Recent<A> {
   readonly #capacity: number
-  readonly #entries = new Map<string, A>()
+  #young = new Map<string, A>()
+  #old = new Map<string, A>()
 
   constructor(capacity: number) {
     this.#capacity = capacity
   }
 
-  get size(): number {
-    return this.#entries.size
-  }
-
   get(name: string): A | undefined {
-    const value = this.#entries.get(name)
-    if (value !== undefined) this.set(name, value)
-    return value
+    const young = this.#young.get(name)
+    if (young !== undefined) return young
+    const old = this.#old.get(name)
+    if (old !== undefined) this.set(name, old)
+    return old
   }
 
   set(name: string, value: A): void {
-    this.#entries.delete(name)
-    this.#entries.set(name, value)
-    if (this.#entries.size <= this.#capacity) return
-    const [oldest] = this.#entries.keys()
-    if (oldest !== undefined) this.#entries.delete(oldest)
+    if (this.#young.size >= this.#capacity && !this.#young.has(name)) {
+      this.#old = this.#young
+      this.#young = new Map()
+    }
+    this.#young.set(name, value)
   }
 }

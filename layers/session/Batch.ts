@@ -4,11 +4,11 @@ import { type Command, decide, type Decision } from "../../services/session/deci
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
 import { NoTurn, SessionHasEnded } from "../../services/session/SessionManager.ts"
 import { fold, type SessionState } from "../../services/session/SessionState.ts"
-import type { Admission } from "../../services/worker/WorkerPool.ts"
-import { type Ending, type Item, type LiveSession, topicOf } from "./LiveSession.ts"
+import { type Ending, type Attachment, type Item, type LiveSession, topicOf } from "./LiveSession.ts"
 
 /** What a session on its way out takes no more. Its own fibers still report. */
-const isFromOutside = ({ _tag }: Command): boolean => _tag === "Send" || _tag === "Update" || _tag === "RequestCall"
+const isFromOutside = ({ _tag }: Command): boolean =>
+  _tag === "Send" || _tag === "Update" || _tag === "RequestCall" || _tag === "AnswerPermission" || _tag === "Spawn"
 
 /** Decides item by item, each against what those before it have made of the state. */
 export class Batch {
@@ -21,10 +21,10 @@ export class Batch {
   readonly refused: Array<() => void> = []
   readonly cancels: Array<{ readonly turnId: string; readonly reply: Ending }> = []
   readonly stops: Array<{ readonly reason: string; readonly reply: Ending }> = []
-  /** Places in the pool's queue, to be used once the events are durable. */
-  readonly admissions: Array<Admission> = []
-  /** Places of commands that were refused, to be given back. */
-  readonly unused: Array<Admission> = []
+  /** Journaled with the events, and used once they are durable. */
+  readonly admissions: Array<Attachment> = []
+  /** Of commands that were refused, to be given back. */
+  readonly unused: Array<Attachment> = []
   readonly #live: LiveSession
   readonly #at: number
 

@@ -3,6 +3,7 @@ import { type Cause, Deferred, Effect, type Fiber, Schedule, Schema, type Scope 
 import * as Topic from "../../services/events/Topic.ts"
 import { StorageError } from "../../services/journal/StorageError.ts"
 import type { AgentHandle } from "../../services/registry/Registry.ts"
+import type { PermissionAnswer } from "../../services/permission/Permission.ts"
 import type { Command, Refusal } from "../../services/session/decide.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import type { CallId, SessionId, TurnId } from "../../services/session/SessionId.ts"
@@ -18,12 +19,15 @@ import * as Inbox from "./Inbox.ts"
 
 type Reply<A, E> = (answer: Effect.Effect<A, E>) => void
 
+/** What goes with a command in one append: a place in the pool's queue, the beginning of a sub-session. */
+export type Attachment = Pick<Admission, "append" | "enqueue" | "release">
+
 export type Item =
   | {
       readonly _tag: "Decide"
       readonly command: Command
-      /** Places in the pool's queue that belong to the command's calls. */
-      readonly admissions: ReadonlyArray<Admission>
+      /** What belongs to the command's calls. */
+      readonly admissions: ReadonlyArray<Attachment>
       /** Answered with the state once the events are durable. */
       readonly reply: Reply<SessionState, Refusal | StorageError | SessionInterrupted>
     }
@@ -65,6 +69,10 @@ export interface LiveSession {
   personal: Map<CallId, Fiber.Fiber<void>> | undefined
   /** Who waits for the outcome of a call. */
   outcomes: Map<CallId, Deferred.Deferred<ToolOutcome, SessionInterrupted>> | undefined
+  /** Turns that wait until a call of theirs may run. */
+  permitted: Map<CallId, Deferred.Deferred<PermissionAnswer, SessionInterrupted>> | undefined
+  /** The number of the next sub-session, as far as this process gave them out. */
+  nextSub: number
   /** Who waits for its end: set once it is being stopped, and then it takes nothing more. */
   stopping: Array<Ending> | undefined
   /** Who waits until it is up again. */
@@ -81,6 +89,8 @@ export const make = (state: SessionState): LiveSession => ({
   turn: undefined,
   personal: undefined,
   outcomes: undefined,
+  permitted: undefined,
+  nextSub: 0,
   stopping: undefined,
   comeback: undefined
 })
@@ -116,11 +126,26 @@ export const decide = (live: LiveSession, command: Command): Effect.Effect<Sessi
     () => (live.inbox.isClosed ? interrupted(live) : new MailboxFull({ sessionId: live.id, capacity: Inbox.CAPACITY }))
   )
 
+/** Leaves of the refusals those that a message, an update or a person's call can meet. */
+export const narrow = <A, E>(effect: Effect.Effect<A, E | Refusal>) =>
+  Effect.catchTag(
+    effect,
+    [
+      "TurnOver",
+      "CallNotWaiting",
+      "PermissionNotFound",
+      "PermissionExpired",
+      "PermissionMismatch",
+      "PermissionAlreadyResolved"
+    ],
+    Effect.die
+  )
+
 /**
  * Puts a command in line whose calls hold places in the pool's queue. Once a place is taken nothing comes between it
  * and the line, and whoever takes the command from there uses the place or gives it back.
  */
-export const submit = <A extends { readonly command: Command; readonly admissions: ReadonlyArray<Admission> }, E>(
+export const submit = <A extends { readonly command: Command; readonly admissions: ReadonlyArray<Attachment> }, E>(
   live: LiveSession,
   inbox: Inbox.Inbox<Item>,
   prepare: Effect.Effect<A, E>
@@ -138,7 +163,7 @@ export const submit = <A extends { readonly command: Command; readonly admission
     })
   )
 
-export const giveBack = (admissions: ReadonlyArray<Admission>): Effect.Effect<void> =>
+export const giveBack = (admissions: ReadonlyArray<Attachment>): Effect.Effect<void> =>
   Effect.forEach(admissions, ({ release }) => release, { discard: true })
 
 export const cancelTurn = (
@@ -198,13 +223,20 @@ export const look = (
     )
   )
 
-/** Waits for the outcome of a call. To be registered before the call can settle. */
-export const outcomeOf = (live: LiveSession, callId: CallId): Effect.Effect<ToolOutcome, SessionInterrupted> => {
-  live.outcomes ??= new Map()
-  let outcome = live.outcomes.get(callId)
-  if (outcome === undefined) {
-    outcome = Deferred.makeUnsafe()
-    live.outcomes.set(callId, outcome)
-  }
-  return Deferred.await(outcome)
+/** Waits for what is told of a call, in a map that is made when it is first needed. */
+const awaitIn = <A>(
+  waiting: Map<CallId, Deferred.Deferred<A, SessionInterrupted>>,
+  callId: CallId
+): Effect.Effect<A, SessionInterrupted> => {
+  let told = waiting.get(callId)
+  if (told === undefined) waiting.set(callId, (told = Deferred.makeUnsafe()))
+  return Deferred.await(told)
 }
+
+/** Waits for the outcome of a call. To be registered before the call can settle. */
+export const outcomeOf = (live: LiveSession, callId: CallId): Effect.Effect<ToolOutcome, SessionInterrupted> =>
+  awaitIn((live.outcomes ??= new Map()), callId)
+
+/** Waits for the answer to a call's permission. To be registered before it can be answered. */
+export const answerOf = (live: LiveSession, callId: CallId): Effect.Effect<PermissionAnswer, SessionInterrupted> =>
+  awaitIn((live.permitted ??= new Map()), callId)

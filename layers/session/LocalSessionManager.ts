@@ -14,6 +14,9 @@ import { Journal } from "../../services/journal/Journal.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import { ModelLimits } from "../../services/model/ModelLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
+import { LOCAL, Person } from "../../services/access/Person.ts"
+import { rulesFor } from "../../services/permission/Approval.ts"
+import { defaults as budgetDefaults, type Limits, tighter } from "../../services/session/Budget.ts"
 import { Command } from "../../services/session/decide.ts"
 import { recall } from "../../services/session/RecentMessages.ts"
 import type { Message } from "../../services/session/Session.ts"
@@ -26,6 +29,9 @@ import {
 } from "../../services/session/SessionId.ts"
 import {
   type Acknowledgement,
+  type PermissionReply,
+  type StartOptions,
+  TooManySubSessions,
   SessionInterrupted,
   SessionManager,
   SessionNotFound,
@@ -39,19 +45,22 @@ import { Tools } from "../../services/tools/Tools.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import * as LiveSession from "./LiveSession.ts"
 import { recoverOpen } from "./RecoverSessions.ts"
+import { conceive } from "./SubSessions.ts"
 import * as SessionSupply from "./SessionSupply.ts"
-import { dormant, summaryOf } from "./SessionStore.ts"
+import { dormant, eventAt, summaryOf } from "./SessionStore.ts"
 
 export interface Options {
   /** Sessions in memory at the same time (default 100,000). */
   readonly limit?: number | undefined
+  /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
+  readonly budget?: Limits | undefined
 }
 
 const childId = "session manager"
 /** Events read at a time to list messages. */
 const PAGE = 500
 
-export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = {}) {
+export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 }: Options = {}) {
   const journal = yield* Journal
   const bus = yield* EventBus
   const pool = yield* WorkerPool
@@ -68,6 +77,7 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     limits: yield* ModelLimits,
     sessions: yield* Sessions,
     limit,
+    budget: { ...budgetDefaults, ...budget },
     scope: yield* Effect.scope
   })
 
@@ -131,14 +141,14 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     const session = yield* supply.reach(sessionId)
     const callId = yield* generateCallId
     if (tool.annotations.weight === "heavy") {
-      const place = Effect.map(pool.admit({ sessionId, callId, tool, args }), (admission) => ({
+      const task = { sessionId, callId, tool, args, priority: options.priority, key: session.state.agentType }
+      const place = Effect.map(pool.admit(task), (admission) => ({
         admissions: [admission],
         command: Command.RequestCall({ call: { callId, tool: tool.name, args, workerId: admission.workerId } })
       }))
-      const { admissions } = yield* Effect.catchTag(
-        LiveSession.submit(session, session.inbox, place),
-        "TurnOver",
-        Effect.die
+      const { admissions } = yield* LiveSession.submit(session, session.inbox, place).pipe(
+        LiveSession.narrow,
+        Effect.catchTag(["SessionBusy", "TooManySubSessions"], Effect.die)
       )
       const workerId = admissions[0]?.workerId
       if (workerId === undefined) return yield* Effect.die(new Error("a heavy call was admitted without a worker"))
@@ -150,20 +160,86 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     const asked = LiveSession.decide(session, Command.RequestCall({ call: { callId, tool: tool.name, args } }))
     yield* asked.pipe(
       Effect.onError(() => Effect.sync(() => session.outcomes?.delete(callId))),
-      Effect.catchTag("TurnOver", Effect.die)
+      LiveSession.narrow,
+      Effect.catchTag(["SessionBusy", "TooManySubSessions"], Effect.die)
     )
     return yield* resultOf(yield* outcome)
   })
 
+  /** What is asked, as it was journaled. */
+  const askedAt = (sessionId: SessionId, sequence: number) =>
+    Effect.map(eventAt(journal, sessionId, sequence), (recorded) => {
+      if (recorded?.event._tag !== "PermissionRequested") return undefined
+      const { _tag, ...permission } = recorded.event
+      return permission
+    })
+
+  const permissions = Effect.fnUntraced(function* (sessionId: SessionId) {
+    const head = yield* journal.head(Topic.ofSession(sessionId))
+    if (head === undefined) return yield* new SessionNotFound({ sessionId })
+    const session = head.open
+      ? yield* Effect.catchTag(supply.reach(sessionId), "SessionHasEnded", () => Effect.undefined)
+      : undefined
+    const pending = session?.state.permission.pending ?? []
+    const asked = yield* Effect.forEach(pending, ({ sequence }) => askedAt(sessionId, sequence))
+    return asked.filter((permission) => permission !== undefined)
+  })
+
+  const resolvePermission = Effect.fnUntraced(function* ({ remember = false, ...reply }: PermissionReply) {
+    const { decision, hash, permissionId, sessionId } = reply
+    const session = yield* supply.reach(sessionId)
+    const asked = session.state.permission.pending.find((asked) => asked.permissionId === permissionId)
+    const shown =
+      remember && decision === "allow" && asked !== undefined ? yield* askedAt(sessionId, asked.sequence) : undefined
+    const now = yield* Clock.currentTimeMillis
+    const allowed = shown === undefined ? undefined : rulesFor(shown)
+    const person = yield* Person
+    yield* LiveSession.decide(
+      session,
+      Command.AnswerPermission({ permissionId, decision, hash, person, allowed, now })
+    ).pipe(
+      Effect.catchTag(["TurnOver", "CallNotWaiting", "SessionBusy", "TooManySubSessions"], Effect.die),
+      Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId })))
+    )
+  })
+
+  const startBelow = Effect.fnUntraced(function* (options: StartOptions, above: NonNullable<StartOptions["parent"]>) {
+    if (options.sessionId !== undefined) {
+      const issues = [{ path: "sessionId", message: "a sub-session's id is made for it: leave it out" }]
+      return yield* new InvalidInput({ subject: "StartSession", issues })
+    }
+    const parent = yield* supply.reach(above.sessionId)
+    const { limits, parent: grand } = parent.state
+    const { depth = budgetDefaults.depth } = tighter({ ...budgetDefaults, ...budget }, limits ?? {})
+    if ((grand?.depth ?? 0) >= depth) return yield* new TooManySubSessions({ sessionId: parent.id, limit: depth })
+    const { agentType = parent.state.agentType, metadata, title = "" } = options
+    const begin = Effect.map(conceive(parent, { ...above, agentType, metadata, title }), ({ attachment, child }) => ({
+      admissions: [attachment],
+      command: Command.Spawn({ child, callId: undefined }),
+      child
+    }))
+    const { child } = yield* LiveSession.submit(parent, parent.inbox, begin).pipe(
+      LiveSession.narrow,
+      Effect.catchTag(["SessionBusy", "MailboxFull"], Effect.die)
+    )
+    return toSession((yield* supply.reach(child.sessionId)).state)
+  })
+
   return SessionManager.of({
     start: Effect.fnUntraced(function* (options) {
+      if (options.parent !== undefined) return yield* startBelow(options, options.parent)
       const sessionId = options.sessionId ?? (yield* generateSessionId)
+      const person = yield* Person
       const session = yield* supply
         .begin(sessionId, {
           _tag: "SessionStarted",
           title: options.title ?? "",
           agentType: options.agentType ?? "default",
-          metadata: options.metadata ?? {}
+          metadata: options.metadata ?? {},
+          ...(person === LOCAL ? undefined : { owner: person }),
+          ...(options.limits === undefined ? undefined : { limits: options.limits }),
+          ...(options.whenBusy === undefined ? undefined : { whenBusy: options.whenBusy }),
+          ...(options.permissions === undefined ? undefined : { permissions: options.permissions })
         })
         .pipe(Effect.catchTag("SessionNotFound", Effect.die))
       return toSession(session.state)
@@ -178,24 +254,26 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
         const session = supply.find(sessionId)
         return session === undefined ? getStored(sessionId) : Effect.succeed(toSession(session.state))
       }),
-    list: ({ before, limit }) =>
+    list: ({ before, limit, parent }) =>
       Effect.flatMap(
         journal.heads({
           prefix: "session:",
           before: before === undefined ? undefined : Topic.ofSession(before),
+          owner: parent,
           limit
         }),
         (heads) => Effect.forEach(heads, summaryOf)
       ),
-    send: ({ from, messageId, sessionId, text }) =>
+    send: ({ from, messageId, sessionId, text, whenBusy }) =>
       Effect.flatMap(messageId === undefined ? generateMessageId : Effect.succeed(messageId), (messageId) =>
         Effect.flatMap(supply.reach(sessionId), (session) =>
-          LiveSession.decide(session, Command.Send({ messageId, text, from })).pipe(
+          LiveSession.decide(session, Command.Send({ messageId, text, from, whenBusy })).pipe(
             Effect.map((state): Acknowledgement => ({
               messageId,
               sequence: recall(state.recent, messageId) ?? state.sequence
             })),
-            Effect.catchTag("TurnOver", Effect.die)
+            LiveSession.narrow,
+            Effect.catchTag("TooManySubSessions", Effect.die)
           )
         )
       ),
@@ -203,13 +281,16 @@ export const make = Effect.fnUntraced(function* ({ limit = 100_000 }: Options = 
     update: (sessionId, { metadata, title }) =>
       Effect.flatMap(supply.reach(sessionId), (session) =>
         LiveSession.decide(session, Command.Update({ title, metadata })).pipe(
-          Effect.catchTag("TurnOver", Effect.die),
+          LiveSession.narrow,
+          Effect.catchTag(["SessionBusy", "TooManySubSessions"], Effect.die),
           // An update waits in no mailbox: only a session that takes nothing at all refuses it so.
           Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId }))),
           Effect.map(toSession)
         )
       ),
     messages,
+    permissions,
+    resolvePermission,
     runTool
   })
 })

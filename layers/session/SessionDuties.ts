@@ -8,6 +8,10 @@ import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Delivery } from "../../services/events/RuntimeEvent.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import type { Limits } from "../../services/model/ModelLimits.ts"
+import type * as Budget from "../../services/session/Budget.ts"
+import type * as Approval from "../../services/permission/Approval.ts"
+import type { Permission } from "../../services/permission/Permission.ts"
+import { type LiveSub, reasons } from "../../services/session/SubSession.ts"
 import { Command } from "../../services/session/decide.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import type { CallId } from "../../services/session/SessionId.ts"
@@ -16,9 +20,21 @@ import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
-import { type Ending, interrupted, type Life, look, persist, report, type RunningTurn } from "./LiveSession.ts"
+import {
+  type Ending,
+  interrupted,
+  type Life,
+  look,
+  outcomeOf as outcomeOfCall,
+  persist,
+  report,
+  type RunningTurn
+} from "./LiveSession.ts"
+import { again } from "./CarryOut.ts"
 import * as Inbox from "./Inbox.ts"
 import { type OfferedTools, offered } from "./Prompt.ts"
+import type { Others } from "./SubSessions.ts"
+import * as SubSessions from "./SubSessions.ts"
 import type { JournalService } from "./SessionStore.ts"
 import * as ToolRunner from "./ToolRunner.ts"
 import * as Turn from "./Turn.ts"
@@ -30,6 +46,9 @@ export interface Services {
   readonly pool: WorkerPool["Service"]
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
+  readonly others: Others
+  /** What every session may use up at most. */
+  readonly budget: Budget.Limits
   readonly limits: Limits
 }
 
@@ -79,7 +98,8 @@ const beside = (life: Life, work: Effect.Effect<unknown, unknown>): Effect.Effec
     Effect.forkIn(life.scope)
   )
 
-export const make = ({ bus, journal, limits, model, pool, tools }: Services) => {
+export const make = ({ budget, bus, journal, limits, model, others, pool, tools }: Services) => {
+  const subSessions = SubSessions.make({ bus, journal, others })
   let listed: ReadonlyArray<Tool> | undefined
   let toolkit: OfferedTools | undefined
   const around: Turn.Surroundings = {
@@ -104,9 +124,12 @@ export const make = ({ bus, journal, limits, model, pool, tools }: Services) => 
     if (current === undefined) return Effect.void
     const turn: RunningTurn = { id: current.id, draft: "", fiber: undefined, cancelling: undefined }
     live.turn = turn
-    return Effect.map(beside(life, Turn.run(around, TurnHost.make(bus, pool, life, turn, current))), (fiber) => {
-      turn.fiber = fiber
-    })
+    return Effect.map(
+      beside(life, Turn.run(around, TurnHost.make(bus, pool, budget, others, life, turn, current))),
+      (fiber) => {
+        turn.fiber = fiber
+      }
+    )
   }
 
   /** Learns how a worker ended from its own events, so it is told once however often it asks. */
@@ -154,7 +177,7 @@ export const make = ({ bus, journal, limits, model, pool, tools }: Services) => 
   const takeUp = (life: Life, call: UnsettledCall): Effect.Effect<void> => {
     if (call.workerId !== undefined) return watchWorker(life, call.callId, call.workerId)
     if (call.turnId !== undefined) return Effect.void
-    return runPersonal(life, call.callId, Turn.again(around, life.live.id, call))
+    return runPersonal(life, call.callId, again(around, life.live.id, call))
   }
 
   const cancelWorkers = (calls: ReadonlyArray<UnsettledCall>, reason: string) =>
@@ -169,6 +192,18 @@ export const make = ({ bus, journal, limits, model, pool, tools }: Services) => 
       { concurrency: 8, discard: true }
     )
 
+  /** Stops the sub-sessions of calls, and waits until what they came to is known: it goes down the whole tree. */
+  const stopSubs = (life: Life, subs: ReadonlyArray<LiveSub>, reason: string): Effect.Effect<void> => {
+    const heard = subs.flatMap(({ callId }) => (callId === undefined ? [] : [outcomeOfCall(life.live, callId)]))
+    return Effect.andThen(
+      subSessions.stop(
+        subs.map(({ sessionId }) => sessionId),
+        reason
+      ),
+      Effect.ignore(Effect.timeoutOption(Effect.all(heard, { discard: true }), GRACE))
+    )
+  }
+
   /** Stops all that the turn has running, then ends it. */
   const cancelTurn = (life: Life, turn: RunningTurn, waiting: Array<Ending>): Effect.Effect<void> => {
     const { inbox, live } = life
@@ -181,6 +216,13 @@ export const make = ({ bus, journal, limits, model, pool, tools }: Services) => 
       yield* cancelWorkers(
         state.calls.filter(({ turnId }) => turnId === turn.id),
         "the turn was cancelled"
+      )
+      yield* stopSubs(
+        life,
+        state.subs.filter(({ callId }) =>
+          state.calls.some((call) => call.callId === callId && call.turnId === turn.id)
+        ),
+        reasons.cancelled
       )
       const text = yield* TurnHost.takeDraft(turn)
       yield* report(live, inbox, Command.EndTurn({ turnId: turn.id, outcome: "cancelled", text, failure: undefined }))
@@ -197,6 +239,15 @@ export const make = ({ bus, journal, limits, model, pool, tools }: Services) => 
     )
   }
 
+  /** Ends the turn that the state says is open, and that a message has superseded before the crash. */
+  const dropTurn = (life: Life): Effect.Effect<void> => {
+    const { live } = life
+    if (live.state.turn === undefined) return Effect.void
+    const cancelling: Array<Ending> = []
+    live.turn = { id: live.state.turn.id, draft: "", fiber: undefined, cancelling }
+    return cancelTurn(life, live.turn, cancelling)
+  }
+
   /** Stops all that the session has running, then ends it. Those who wait are told when its fiber is gone. */
   const stop = (life: Life, reason: string): Effect.Effect<void> => {
     const { inbox, live } = life
@@ -206,13 +257,48 @@ export const make = ({ bus, journal, limits, model, pool, tools }: Services) => 
       yield* Effect.forEach(Array.from(live.personal?.values() ?? []), letGo, { concurrency: 8, discard: true })
       const state = yield* look(live, inbox)
       yield* cancelWorkers(state.calls, "the session was stopped")
+      yield* subSessions.stop(
+        state.subs.map(({ sessionId }) => sessionId),
+        reasons.stopped
+      )
       const text = yield* TurnHost.takeDraft(turn)
       yield* report(live, inbox, Command.End({ reason, text }))
     })
     return Effect.asVoid(beside(life, work))
   }
 
-  return { cancelTurn, cancelWorkers, startPersonal, startTurn, stop, takeUp, watchWorker }
+  const inLife = (life: Life, work: Effect.Effect<void>): Effect.Effect<void> => Effect.asVoid(beside(life, work))
+
+  /** Keeps the time of a sub-session, and hears what those below it come to. */
+  const startFamily = (life: Life): Effect.Effect<void> => {
+    const { parent, permission, subs } = life.live.state
+    if (parent === undefined && subs.length === 0) return Effect.void
+    return Effect.gen(function* () {
+      if (parent !== undefined) yield* inLife(life, subSessions.keepTime(life))
+      if (parent !== undefined && permission.pending.length > 0) yield* inLife(life, subSessions.askAgain(life))
+      for (const sub of subs) yield* inLife(life, subSessions.watch(life, sub))
+    })
+  }
+
+  return {
+    startFamily,
+    watchSub: (life: Life, sub: LiveSub) => inLife(life, subSessions.watch(life, sub)),
+    askAbove: (life: Life, permission: Permission) =>
+      life.live.state.parent === undefined ? Effect.void : inLife(life, subSessions.askAbove(life, permission)),
+    tellOthers: (life: Life, told: Approval.Resolved) =>
+      life.live.state.parent === undefined && told.path === undefined
+        ? Effect.void
+        : inLife(life, subSessions.tellOthers(life, told)),
+    stopSubs: subSessions.stop,
+    cancelTurn,
+    cancelWorkers,
+    dropTurn,
+    startPersonal,
+    startTurn,
+    stop,
+    takeUp,
+    watchWorker
+  }
 }
 
 export type Duties = ReturnType<typeof make>

@@ -9,14 +9,14 @@
  */
 import { Cause, type Clock, Deferred, Effect, type Scope } from "effect"
 import type { StorageError } from "../../services/journal/StorageError.ts"
-import { mainOf } from "../../services/registry/Agent.ts"
 import type { AgentUpdate, Registry } from "../../services/registry/Registry.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
-import { generateTurnId } from "../../services/session/SessionId.ts"
+import { type CallId, generateTurnId } from "../../services/session/SessionId.ts"
 import { Command } from "../../services/session/decide.ts"
 import { SessionHasEnded } from "../../services/session/SessionManager.ts"
-import { labelsOf, workOf } from "../../services/session/presenceOf.ts"
-import { fold } from "../../services/session/SessionState.ts"
+import { keyOf, labelsOf, workOf } from "../../services/session/presenceOf.ts"
+import { reasons } from "../../services/session/SubSession.ts"
+import { fold, statusOf } from "../../services/session/SessionState.ts"
 import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { Batch } from "./Batch.ts"
 import * as Inbox from "./Inbox.ts"
@@ -36,6 +36,14 @@ export interface Services extends SessionDuties.Services {
 /** What the registry shows of it; it may show nothing any more. */
 const announce = ({ entry }: LiveSession, update: AgentUpdate): Effect.Effect<void> =>
   entry === undefined ? Effect.void : Effect.ignore(entry.update(update))
+
+/** Tells whoever waits for it. */
+const tell = <A, E>(waiting: Map<CallId, Deferred.Deferred<A, E>> | undefined, callId: CallId, value: A): void => {
+  const told = waiting?.get(callId)
+  if (told === undefined) return
+  waiting?.delete(callId)
+  Deferred.doneUnsafe(told, Effect.succeed(value))
+}
 
 export const make = (services: Services, duties: SessionDuties.Duties) => {
   const { bus, clock, journal, onDown, onGivenUp, registry } = services
@@ -76,6 +84,10 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     switch (event._tag) {
       case "SessionUpdated":
         return announce(live, labelsOf(live.state))
+      case "MessageReceived":
+        return event.supersedes === undefined || live.turn === undefined
+          ? Effect.void
+          : beginCancel(life, { turnId: live.turn.id, reply: () => undefined })
       case "TurnStarted":
         return duties.startTurn(life)
       case "TurnEnded":
@@ -86,14 +98,18 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
         return event.turnId === undefined
           ? duties.startPersonal(life, event.callId, event.tool, event.args)
           : Effect.void
-      case "ToolCallSettled": {
-        const waiting = live.outcomes?.get(event.callId)
-        if (waiting !== undefined) {
-          live.outcomes?.delete(event.callId)
-          Deferred.doneUnsafe(waiting, Effect.succeed(event.outcome))
-        }
+      case "ToolCallQueued":
+        return duties.watchWorker(life, event.callId, event.workerId)
+      case "SubSessionStarted":
+        return duties.watchSub(life, event)
+      case "PermissionRequested":
+        return duties.askAbove(life, event)
+      case "PermissionResolved":
+        if (event.path === undefined) tell(live.permitted, event.callId, event.decision)
+        return duties.tellOthers(life, event)
+      case "ToolCallSettled":
+        tell(live.outcomes, event.callId, event.outcome)
         return Effect.void
-      }
       default:
         return Effect.void
     }
@@ -117,9 +133,13 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     yield* bus.publish(written)
     for (const { enqueue } of admissions) yield* enqueue
     for (const event of events) yield* follow(life, event)
-    const { turn, waiting } = live.state
-    if (turn?.id !== before.turn?.id || waiting !== before.waiting) {
-      yield* announce(live, workOf(live.state, live.stopping !== undefined))
+    const { state: after, stopping } = live
+    if (
+      after.turn?.id !== before.turn?.id ||
+      after.waiting !== before.waiting ||
+      statusOf(after) !== statusOf(before)
+    ) {
+      yield* announce(live, workOf(after, stopping !== undefined))
     }
   })
 
@@ -183,16 +203,19 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       const hasEnded = live.state.isEnded
       const waiting = [...(live.stopping ?? []), ...(live.turn?.cancelling ?? [])]
       const outcomes = Array.from(live.outcomes?.values() ?? [])
+      const permitted = Array.from(live.permitted?.values() ?? [])
       live.inFlight = []
       live.turn = undefined
       live.personal = undefined
       live.outcomes = undefined
+      live.permitted = undefined
       live.stopping = undefined
       live.status = hasEnded ? "gone" : "down"
       // An answer runs whoever waits for it at once, so everything has to be in its place by then.
       onDown(live)
       for (const reply of waiting) reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
       for (const outcome of outcomes) Deferred.doneUnsafe(outcome, Effect.fail(interrupted(live)))
+      for (const answer of permitted) Deferred.doneUnsafe(answer, Effect.fail(interrupted(live)))
       for (const item of left) {
         if (item._tag === "Broken") continue
         if (item._tag === "Stop") item.reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
@@ -221,15 +244,16 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     const inbox = Inbox.make<Item>()
     const life: Life = { live, inbox, scope }
     live.entry = yield* registry.register({
-      key: mainOf(live.id),
+      key: keyOf(live.state),
       ...labelsOf(live.state),
       ...workOf(live.state, false)
     })
     live.inbox = inbox
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)
+    yield* duties.startFamily(life)
     if (live.state.turn !== undefined) {
-      yield* duties.startTurn(life)
+      yield* live.state.turn.superseded === undefined ? duties.startTurn(life) : duties.dropTurn(life)
     } else if (live.state.waiting.length > 0) {
       // Taking a look is enough: with no turn running, the first message that waits gets one.
       yield* Effect.forkIn(Effect.ignore(look(live, inbox)), scope)
@@ -253,6 +277,9 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     const orphans = state.calls.filter(({ turnId }) => turnId === turn.id)
     // Asking is enough: they end by themselves.
     yield* Effect.timeoutOption(duties.cancelWorkers(orphans, "its session was given up on"), "1 second")
+    const subs = state.subs.filter(({ callId }) => orphans.some((call) => call.callId === callId))
+    const ids = subs.map(({ sessionId }) => sessionId)
+    yield* Effect.timeoutOption(duties.stopSubs(ids, reasons.cancelled), "1 second")
   })
 
   const lastWords = (live: LiveSession) =>

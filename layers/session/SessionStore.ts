@@ -82,4 +82,11 @@ export const summaryOf = ({ stream, summary }: StreamHead): Effect.Effect<Sessio
 
 /** A session without unfinished business: its head tells all there is to know. */
 export const dormant = (head: StreamHead): Effect.Effect<Session, StorageCorrupt> =>
-  Effect.map(summaryOf(head), (summary) => ({ ...summary, queued: 0, workers: [], sequence: head.sequence }))
+  Effect.map(summaryOf(head), (summary) => ({
+    ...summary,
+    queued: 0,
+    permissions: [],
+    workers: [],
+    subSessions: [],
+    sequence: head.sequence
+  }))

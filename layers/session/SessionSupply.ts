@@ -8,7 +8,6 @@
  */
 import { Clock, Deferred, Effect, Exit, Predicate, Schedule, type Scope } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
-import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import {
@@ -20,11 +19,11 @@ import {
 import { fold, type SessionState } from "../../services/session/SessionState.ts"
 import { type SupervisorRef, SupervisorStopped } from "../../services/supervision/Supervisor.ts"
 import * as LiveSession from "./LiveSession.ts"
+import type { Unavailable } from "./Unavailable.ts"
 import * as SessionDuties from "./SessionDuties.ts"
 import * as SessionProcess from "./SessionProcess.ts"
+import type { Others } from "./SubSessions.ts"
 import { appendOf, load } from "./SessionStore.ts"
-
-export type Unavailable = SessionNotFound | SessionHasEnded | SessionInterrupted | TooManySessions | StorageError
 
 /** How long a caller waits for a session that is being restarted. */
 const COMEBACK = "5 seconds"
@@ -34,7 +33,10 @@ const CONCURRENCY = 16
 /** Whether a start that failed for this may go well another time. */
 const isPassing = (cause: unknown): boolean => Predicate.isTagged(cause, "StorageUnavailable")
 
-export interface Options extends Omit<SessionProcess.Services, "onDown" | "onGivenUp"> {
+/** The supervisor of the sessions below one. */
+const subsOf = (id: SessionId): string => `${id} sub-sessions`
+
+export interface Options extends Omit<SessionProcess.Services, "onDown" | "onGivenUp" | "others"> {
   readonly sessions: SupervisorRef
   /** Sessions in memory at the same time. */
   readonly limit: number
@@ -47,12 +49,16 @@ export const make = (options: Options) => {
   const starting = new Map<SessionId, Deferred.Deferred<LiveSession.LiveSession, Unavailable>>()
   /** Crashed, and not yet seen to be up again or given up on. */
   const down = new Set<LiveSession.LiveSession>()
+  /** Supervisors of sub-sessions whose session is gone. */
+  const retired = new Set<string>()
   let wakeKeeper: (() => void) | undefined
   let isClosed = false
 
+  const others: Others = { reach: (id) => reach(id), find: (id) => live.get(id) }
   const process = SessionProcess.make(
     {
       ...options,
+      others,
       onDown: (session) => {
         if (session.status === "gone") forget(session)
         else {
@@ -62,19 +68,40 @@ export const make = (options: Options) => {
       },
       onGivenUp: (session) => forget(session)
     },
-    SessionDuties.make(options)
+    SessionDuties.make({ ...options, others })
   )
 
   const forget = (session: LiveSession.LiveSession): void => {
     session.status = "gone"
     down.delete(session)
     if (live.get(session.id) === session) live.delete(session.id)
+    if (session.state.nextSub > 0) {
+      retired.add(subsOf(session.id))
+      wakeKeeper?.()
+    }
     for (const resume of session.comeback?.splice(0) ?? []) resume()
+  }
+
+  /** Sub-sessions have a supervisor of their own beside their session, as long as that lives. */
+  const placeOf = ({ state }: LiveSession.LiveSession) => {
+    const { parent } = state
+    if (parent === undefined) return Effect.succeed(sessions)
+    const id = subsOf(parent.sessionId)
+    return sessions.getSupervisor(id).pipe(
+      Effect.catchTag("ChildNotFound", () =>
+        sessions.startDynamicSupervisor(
+          { id, intensity: 3, period: "5 seconds", intensityPer: "child" },
+          { restart: "temporary" }
+        )
+      ),
+      // Somebody else was faster.
+      Effect.catchTag("ChildExists", () => Effect.orDie(sessions.getSupervisor(id)))
+    )
   }
 
   /** Starts a child as soon as its supervisor is there, should it be about to be started again. */
   const startChild = (session: LiveSession.LiveSession) =>
-    sessions.startChild(process.spec(session)).pipe(
+    Effect.flatMap(placeOf(session), (place) => place.startChild(process.spec(session))).pipe(
       Effect.retry({
         schedule: Schedule.spaced("25 millis"),
         while: (error) => error._tag === "SupervisorStopped" && !isClosed
@@ -87,26 +114,29 @@ export const make = (options: Options) => {
 
   /** Starts a session again that its supervisor has lost with all its children; it does nothing for any other. */
   const revive = (session: LiveSession.LiveSession): Effect.Effect<void> =>
-    Effect.matchEffect(sessions.getChildSpec(session.id), {
-      onSuccess: () => Effect.void,
-      onFailure: () =>
-        session.status !== "down" || isClosed
-          ? Effect.void
-          : startChild(session).pipe(
-              // Somebody else was faster.
-              Effect.catchTag("ChildExists", () => Effect.void),
-              Effect.catch((error) => {
-                // The next round tries once more, unless its journal cannot be read at all.
-                const isHopeless = error._tag === "ChildStartFailed" && !isPassing(error.cause)
-                return Effect.andThen(
-                  Effect.logWarning(`session ${session.id} could not be started again`, error),
-                  Effect.sync(() => {
-                    if (isHopeless) forget(session)
-                  })
-                )
-              })
-            )
-    })
+    Effect.matchEffect(
+      Effect.flatMap(placeOf(session), (place) => place.getChildSpec(session.id)),
+      {
+        onSuccess: () => Effect.void,
+        onFailure: () =>
+          session.status !== "down" || isClosed
+            ? Effect.void
+            : startChild(session).pipe(
+                // Somebody else was faster.
+                Effect.catchTag("ChildExists", () => Effect.void),
+                Effect.catch((error) => {
+                  // The next round tries once more, unless its journal cannot be read at all.
+                  const isHopeless = error._tag === "ChildStartFailed" && !isPassing(error.cause)
+                  return Effect.andThen(
+                    Effect.logWarning(`session ${session.id} could not be started again`, error),
+                    Effect.sync(() => {
+                      if (isHopeless) forget(session)
+                    })
+                  )
+                })
+              )
+      }
+    )
 
   /** Puts a state into memory and starts its fiber. */
   const launch = Effect.fnUntraced(function* (
@@ -211,9 +241,9 @@ export const make = (options: Options) => {
   const begin = (id: SessionId, event: SessionEvent): Effect.Effect<LiveSession.LiveSession, Unavailable> =>
     Effect.suspend(() => (live.has(id) ? reach(id) : once(id, startNew(id, event))))
 
-  /** Returns when some session is down. For one fiber only. */
+  /** Returns when some session is down, or there is something to clear away. For one fiber only. */
   const someDown: Effect.Effect<void> = Effect.callback((resume) => {
-    if (down.size > 0) resume(Effect.void)
+    if (down.size + retired.size > 0) resume(Effect.void)
     else {
       wakeKeeper = () => {
         wakeKeeper = undefined
@@ -226,6 +256,13 @@ export const make = (options: Options) => {
   const keep: Effect.Effect<never> = someDown.pipe(
     // A restart takes no time when all is well: what is still down after this is worth a look.
     Effect.andThen(Effect.sleep("100 millis")),
+    Effect.andThen(
+      Effect.suspend(() => {
+        const ids = Array.from(retired)
+        retired.clear()
+        return Effect.forEach(ids, (id) => Effect.ignore(sessions.terminateChild(id)), { discard: true })
+      })
+    ),
     Effect.andThen(
       Effect.suspend(() =>
         Effect.forEach(
@@ -245,7 +282,8 @@ export const make = (options: Options) => {
   const reconcile = Effect.gen(function* () {
     const children = new Set((yield* sessions.whichChildren).map(({ id }) => id))
     for (const session of live.values()) {
-      if (children.has(session.id)) continue
+      const { parent } = session.state
+      if (parent === undefined ? children.has(session.id) : children.has(subsOf(parent.sessionId))) continue
       if (session.status === "down") down.add(session)
       else forget(session)
     }
@@ -254,7 +292,10 @@ export const make = (options: Options) => {
   /** Ends every fiber and leaves every session as it is, to be taken up again by the next start. */
   const close = Effect.suspend(() => {
     isClosed = true
-    return Effect.forEach(Array.from(live.keys()), (id) => Effect.ignore(sessions.terminateChild(id)), {
+    const children = new Set(
+      Array.from(live.values(), ({ id, state }) => (state.parent === undefined ? id : subsOf(state.parent.sessionId)))
+    )
+    return Effect.forEach(children, (id) => Effect.ignore(sessions.terminateChild(id)), {
       concurrency: 64,
       discard: true
     })

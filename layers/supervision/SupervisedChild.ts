@@ -152,11 +152,14 @@ export class SupervisedChild {
   private fork(effect: Effect.Effect<unknown, unknown, Scope.Scope>): Effect.Effect<void> {
     const { incarnation } = this
     this.exit = undefined
-    return Effect.map(Effect.forkDetach(Effect.scoped(effect), { startImmediately: true }), (fiber) => {
+    // Known from its first step on: whoever waits for its start may go on, and ask for it, within that very step.
+    const known = Effect.withFiber<unknown, unknown>((fiber) => {
       this.fiber = fiber
       this.owner.count(1)
       fiber.addObserver((exit) => this.over(incarnation, exit))
+      return Effect.scoped(effect)
     })
+    return Effect.asVoid(Effect.forkDetach(known, { startImmediately: true }))
   }
 
   /** Asks it to stop. When its time is over it is given up; `brutal_kill` leaves it no time. */

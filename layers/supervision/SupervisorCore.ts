@@ -198,7 +198,6 @@ export class SupervisorCore implements Owner {
       while (!this.isStopping) {
         const job = this.inbox.take()
         if (job === undefined) {
-          busy = 0
           yield* this.inbox.arrived
           continue
         }

@@ -4,6 +4,7 @@ import type { Journal } from "../../services/journal/Journal.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import * as AnalyzeCodebase from "./AnalyzeCodebase.ts"
+import * as Delegate from "./Delegate.ts"
 import * as GenerateReport from "./GenerateReport.ts"
 import * as ProcessLargeFile from "./ProcessLargeFile.ts"
 import * as ToolSet from "./ToolSet.ts"
@@ -17,7 +18,8 @@ export interface Options {
 export const tools = ({ scratch }: Options): ReadonlyArray<Effect.Effect<Tool, never, Journal | Processes>> => [
   AnalyzeCodebase.make({ scratch }),
   ProcessLargeFile.make,
-  GenerateReport.make
+  GenerateReport.make,
+  Delegate.make
 ]
 
 export const layer = (options: Options) => ToolSet.layer(tools(options))

@@ -5,39 +5,47 @@
  * is a child of `ToolExecutors`. When the layer closes, the workers are interrupted without an end: they go on after the
  * next start.
  */
-import { Clock, Deferred, Duration, Effect, Layer, Option } from "effect"
+import { Clock, Deferred, type Duration, Effect, Layer, Option } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { ToolExecutors, Workers } from "../../services/supervision/Places.ts"
+import { InvalidInput } from "../../services/InvalidInput.ts"
 import { Tools } from "../../services/tools/Tools.ts"
-import { generateWorkerId, type WorkerId } from "../../services/worker/WorkerId.ts"
+import { defaultPool, milliseconds, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
+import type { PoolStatus } from "../../services/worker/PoolStatus.ts"
+import { defaultPriority } from "../../services/worker/Ticket.ts"
+import { makeWorkerIds, type WorkerId } from "../../services/worker/WorkerId.ts"
 import { type Admission, type Task, WorkerEnded, WorkerNotFound, WorkerPool } from "../../services/worker/WorkerPool.ts"
 import * as FindWorkers from "./FindWorkers.ts"
-import { dispatcher, expirer, reclaimer } from "./PoolFibers.ts"
+import * as MinuteQuotas from "./MinuteQuotas.ts"
+import * as PoolControl from "./PoolControl.ts"
+import { dispatcher, expirer, herald, reclaimer } from "./PoolFibers.ts"
+import { scaler } from "./PoolScaler.ts"
 import { PoolState } from "./PoolState.ts"
+import type * as ProcessLoad from "./ProcessLoad.ts"
 import { decodeSummary, recover } from "./RecoverWorkers.ts"
 import * as RunWorker from "./RunWorker.ts"
 import { settler } from "./Settler.ts"
 import * as WorkerRecords from "./WorkerRecords.ts"
 
 export interface Options {
-  /** Workers that may run at a time (default 3). */
+  /** Workers of the pool `tools` that may run at a time (default 3). */
   readonly permits?: number | undefined
-  /** Tasks that may wait (default 50). */
+  /** Tasks that may wait there (default 50). */
   readonly capacity?: number | undefined
-  /** How long a task may wait before it fails without having started (default 30 seconds). */
+  /** How long a task may wait there before it fails without having started (default 30 seconds). */
   readonly patience?: Duration.Input | undefined
+  /** Further pools by name, and whatever else is to be said of `tools`. */
+  readonly pools?: Pools | undefined
   /** How long a tool may take to stop before its worker ends without it (default 10 seconds). */
   readonly grace?: Duration.Input | undefined
   /** How long a caller may hold a place before the pool looks whether it was forgotten (default 10 seconds). */
   readonly lease?: Duration.Input | undefined
+  /** What the autoscaler sees of the process (default: its processors and its event loop). */
+  readonly processLoad?: ProcessLoad.ProcessLoad | undefined
 }
 
 const childId = "pool"
-
-/** Whole and finite, as the journal keeps it. */
-const milliseconds = (duration: Duration.Input): number =>
-  Math.min(Number.MAX_SAFE_INTEGER, Math.ceil(Duration.toMillis(duration)))
 
 export const make = Effect.fnUntraced(function* (options: Options = {}) {
   const clock = yield* Clock.Clock
@@ -48,23 +56,23 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   const records = yield* WorkerRecords.make
   const { bus, journal } = records
 
-  const { capacity = 50, permits = 3 } = options
-  if (!Number.isSafeInteger(permits) || permits < 1 || !Number.isSafeInteger(capacity) || capacity < 0) {
-    return yield* Effect.die(
-      new RangeError(`a pool has at least one permit and no negative capacity: ${permits}, ${capacity}`)
-    )
-  }
-  const state = new PoolState(
-    {
-      permits,
-      capacity,
-      patience: milliseconds(options.patience ?? "30 seconds"),
-      lease: milliseconds(options.lease ?? "10 seconds")
-    },
-    clock
-  )
+  const { capacity, patience, permits } = options
+  const { issues, pools } = resolvePools({
+    ...options.pools,
+    [defaultPool]: {
+      ...(permits !== undefined && { permits }),
+      ...(capacity !== undefined && { queue: capacity }),
+      ...(patience !== undefined && { patience }),
+      ...options.pools?.[defaultPool]
+    }
+  })
+  if (issues.length > 0) return yield* Effect.die(new InvalidInput({ subject: "pools", issues }))
+  const state = new PoolState({ pools, lease: milliseconds(options.lease ?? "10 seconds") }, clock)
   const grace = milliseconds(options.grace ?? "10 seconds")
+  const minutes = yield* MinuteQuotas.make
   const childOf = RunWorker.make({ state, records, tools, registry, grace })
+  const nextId = makeWorkerIds()
+  const control = PoolControl.make(state)
   const find = FindWorkers.make(state, journal)
 
   yield* recover(state, journal)
@@ -86,11 +94,18 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
         id: childId,
         start: Effect.succeed(
           Effect.all(
-            [dispatcher(state, executors, childOf), settler(state, records), expirer(state), reclaimer(state, records)],
+            [
+              dispatcher(state, executors, childOf),
+              settler(state, records),
+              expirer(state),
+              reclaimer(state, records),
+              scaler(state, options.processLoad),
+              herald(state, records)
+            ],
             { concurrency: "unbounded", discard: true }
           )
         ),
-        mailbox: Effect.sync(() => state.schedule.queued)
+        mailbox: Effect.sync(() => state.load.queued)
       })
     ),
     () =>
@@ -102,9 +117,15 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   )
 
   const admit = Effect.fnUntraced(function* (task: Task) {
+    const { annotations, name: tool } = task.tool
+    const { args, callId, key, priority = annotations.priority ?? defaultPriority, sessionId } = task
+    const part = yield* control.part(annotations.pool ?? defaultPool)
+    const ticket = state.ticketOf(part, { key, priority, sessionId })
     // Refused before anything is made of it: turning load away must cost next to nothing.
-    if (state.isFull) return yield* state.refuse()
-    const id = yield* generateWorkerId
+    const refusal = state.refuse(part, ticket)
+    if (refusal !== undefined) return yield* refusal
+    yield* minutes(part, ticket)
+    const id = yield* nextId
     const topic = Topic.ofWorker(id)
     const { append, worker } = WorkerRecords.appendOf(
       topic,
@@ -113,21 +134,22 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
         {
           _tag: "WorkerQueued",
           workerId: id,
-          sessionId: task.sessionId,
-          callId: task.callId,
-          tool: task.tool.name,
-          args: task.args,
-          idempotent: task.tool.annotations.idempotent,
-          limits: {
-            deadline: milliseconds(task.tool.annotations.deadline),
-            hardCap: milliseconds(task.tool.annotations.hardCap)
-          }
+          sessionId,
+          callId,
+          tool,
+          args,
+          idempotent: annotations.idempotent,
+          limits: { deadline: milliseconds(annotations.deadline), hardCap: milliseconds(annotations.hardCap) },
+          pool: part.name,
+          priority,
+          ...(key !== undefined && { key })
         }
       ],
       clock.currentTimeMillisUnsafe()
     )
-    const entry = state.admit(worker, topic)
-    if (entry === undefined) return yield* state.refuse()
+    const late = state.refuse(part, ticket)
+    if (late !== undefined) return yield* late
+    const entry = state.admit(part, ticket, worker, topic)
     const admission: Admission = {
       workerId: id,
       append,
@@ -176,18 +198,40 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
     cancel,
     get: find.get,
     list: find.list,
-    status: Effect.sync(() => ({
-      permits: state.limits.permits,
-      running: state.schedule.running,
-      queued: state.schedule.queued,
-      capacity: state.limits.capacity,
-      patience: state.limits.patience,
-      completed: state.completed,
-      failed: state.failed,
-      cancelled: state.cancelled,
-      refused: state.refused
-    }))
+    status: Effect.sync(() => {
+      const now = state.now
+      const pools = Array.from(state.parts.values(), (part) => part.status(now))
+      return { ...countsOf(state.main.status(now)), pools }
+    }),
+    load: Effect.sync(() => state.load),
+    pause: control.pause,
+    drain: control.drain,
+    resume: control.resume,
+    resize: control.resize
   })
+})
+
+/** What stands beside the list of pools. */
+const countsOf = ({
+  cancelled,
+  capacity,
+  completed,
+  failed,
+  patience,
+  permits,
+  queued,
+  refused,
+  running
+}: PoolStatus["pools"][number]) => ({
+  permits,
+  running,
+  queued,
+  capacity,
+  patience,
+  completed,
+  failed,
+  cancelled,
+  refused
 })
 
 export const layer = (options: Options = {}) => Layer.effect(WorkerPool, make(options))

@@ -3,9 +3,11 @@
  * places whose callers have gone silent. None of these fibers holds anything of its own.
  */
 import { Effect, type Latch } from "effect"
+import * as Topic from "../../services/events/Topic.ts"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import type { SupervisorRef } from "../../services/supervision/Supervisor.ts"
 import * as Failures from "../../services/worker/WorkerFailures.ts"
+import type { PoolPart } from "./PoolPart.ts"
 import type { Entry, PoolState } from "./PoolState.ts"
 import type { WorkerRecords } from "./WorkerRecords.ts"
 
@@ -59,24 +61,45 @@ const whenDue = <E>(
     })
   )
 
+const expire = (state: PoolState, part: PoolPart, now: number) => {
+  const { limits, schedule } = part
+  const failure = Failures.queueTimeout(limits.patience)
+  for (let next = schedule.nextToExpire; next !== undefined && next.expiresAt <= now; next = schedule.nextToExpire) {
+    schedule.remove(next)
+    part.timedOut++
+    state.settle(next.value, { _tag: "WorkerFailed", failure })
+  }
+}
+
 /** Ends every task whose patience is over; it never starts. */
 export const expirer = (state: PoolState) =>
   whenDue(
     state,
     state.toExpire,
-    () => state.schedule.nextToExpire?.expiresAt,
+    () => {
+      let first = Infinity
+      for (const { schedule } of state.parts.values())
+        first = Math.min(first, schedule.nextToExpire?.expiresAt ?? first)
+      return first === Infinity ? undefined : first
+    },
     Effect.sync(() => {
       const now = state.now
-      const failure = Failures.queueTimeout(state.limits.patience)
-      for (
-        let next = state.schedule.nextToExpire;
-        next !== undefined && next.expiresAt <= now;
-        next = state.schedule.nextToExpire
-      ) {
-        state.schedule.remove(next)
-        state.settle(next.value, { _tag: "WorkerFailed", failure })
-      }
+      for (const part of state.parts.values()) expire(state, part, now)
     })
+  )
+
+/** Publishes what is done to the pools. */
+export const herald = (state: PoolState, { bus }: WorkerRecords) =>
+  Effect.forever(
+    Effect.andThen(
+      state.toTell.await,
+      Effect.suspend(() => {
+        const events = state.untold
+        state.untold = []
+        state.toTell.closeUnsafe()
+        return events.length === 0 ? Effect.void : bus.publishSystem(Topic.pool, events)
+      }).pipe(Effect.uninterruptible)
+    )
   )
 
 /**

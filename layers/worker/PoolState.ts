@@ -10,12 +10,22 @@ import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import type { Topic } from "../../services/events/Topic.ts"
 import type { Waiting } from "../../services/worker/FairQueue.ts"
+import type { PoolEvent, ResizedBy } from "../../services/worker/PoolEvent.ts"
+import { defaultPool, type PoolLimits } from "../../services/worker/PoolLimits.ts"
 import { ProgressReports } from "../../services/worker/ProgressReports.ts"
-import { Schedule } from "../../services/worker/Schedule.ts"
+import type { Refusal } from "../../services/worker/Schedule.ts"
+import { defaultPriority, type Ticket } from "../../services/worker/Ticket.ts"
 import type { Worker } from "../../services/worker/Worker.ts"
 import type { WorkerEvent } from "../../services/worker/WorkerEvent.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
-import { PoolSaturated, WorkerNotFound } from "../../services/worker/WorkerPool.ts"
+import {
+  PoolDraining,
+  PoolSaturated,
+  QuotaExceeded,
+  type Task,
+  WorkerNotFound
+} from "../../services/worker/WorkerPool.ts"
+import { PoolPart } from "./PoolPart.ts"
 
 /** How a worker ended. */
 export type End = Extract<WorkerEvent, { readonly _tag: "WorkerCompleted" | "WorkerFailed" | "WorkerCancelled" }>
@@ -31,6 +41,9 @@ export interface Entry {
   readonly id: WorkerId
   readonly topic: Topic
   readonly sessionId: SessionId
+  /** The pool it belongs to, and its place in line there. */
+  readonly part: PoolPart
+  readonly ticket: Ticket
   /** As its durable events make it. */
   worker: Worker
   phase: Phase
@@ -39,6 +52,9 @@ export interface Entry {
   /** When the pool looks whether an admitted task has been forgotten by its caller. */
   leaseEndsAt: number
   waiting: Waiting<Entry> | undefined
+  /** Since when it waits, and since when it runs, on the clock of `PoolState.now`. */
+  waitsSince: number
+  runsSince: number
   reports: ProgressReports
   /** Why it was cancelled, once it was. */
   cancelled: string | undefined
@@ -53,11 +69,12 @@ export interface Entry {
 /** Ends that are decided and not durable; beyond this many nothing is admitted, since the store is not keeping up. */
 const maxUnsettled = 1000
 
-export interface Limits {
-  readonly permits: number
-  readonly capacity: number
-  /** Milliseconds. */
-  readonly patience: number
+/** Events that are not told yet; while nobody takes them the oldest go. */
+const maxUntold = 1000
+
+export interface Settings {
+  readonly pools: ReadonlyMap<string, PoolLimits>
+  /** Milliseconds that a caller may hold a place before the pool looks whether it was forgotten. */
   readonly lease: number
 }
 
@@ -68,33 +85,37 @@ export class PoolState {
   readonly granted = new Set<Entry>()
   /** Wait for the settler to make their end durable. */
   readonly unsettled = new Map<Entry, End>()
-  readonly schedule: Schedule<Entry>
-  completed = 0
-  failed = 0
-  cancelled = 0
-  refused = 0
+  /** The pools by name. */
+  readonly parts: ReadonlyMap<string, PoolPart>
+  /** The one that everything runs on that names no other. */
+  readonly main: PoolPart
+  /** Wait to be published. */
+  untold: Array<PoolEvent> = []
 
   /** Opened when there is something for the fiber that waits on it. */
   readonly toStart = Latch.makeUnsafe(false)
   readonly toSettle = Latch.makeUnsafe(false)
   readonly toExpire = Latch.makeUnsafe(false)
   readonly toReclaim = Latch.makeUnsafe(false)
+  readonly toTell = Latch.makeUnsafe(false)
+  readonly toScale = Latch.makeUnsafe(false)
 
-  readonly limits: Limits
+  private readonly leaseOf: number
   private readonly clock: Clock.Clock
 
-  constructor(limits: Limits, clock: Clock.Clock) {
-    this.limits = limits
+  constructor({ lease, pools }: Settings, clock: Clock.Clock) {
+    this.leaseOf = lease
     this.clock = clock
-    this.schedule = new Schedule({
-      permits: limits.permits,
-      capacity: limits.capacity,
-      onGrant: (entry) => {
-        entry.phase = "granted"
-        this.granted.add(entry)
-        this.toStart.openUnsafe()
-      }
-    })
+    const onGrant = (entry: Entry) => {
+      entry.phase = "granted"
+      entry.part.waits.add(this.now - entry.waitsSince)
+      this.granted.add(entry)
+      this.toStart.openUnsafe()
+    }
+    this.parts = new Map(Array.from(pools, ([name, limits]) => [name, new PoolPart(name, limits, onGrant)]))
+    const main = this.parts.get(defaultPool)
+    if (main === undefined) throw new Error(`there is no pool "${defaultPool}"`)
+    this.main = main
   }
 
   /** Milliseconds of a clock that nobody sets: for waiting, never for showing. */
@@ -102,19 +123,48 @@ export class PoolState {
     return Number(this.clock.monotonicTimeNanosUnsafe() / 1_000_000n)
   }
 
-  get isFull(): boolean {
-    return this.schedule.isFull || this.unsettled.size >= maxUnsettled
+  /** What runs and waits in all pools together. */
+  get load() {
+    let running = 0
+    let queued = 0
+    for (const { schedule } of this.parts.values()) {
+      running += schedule.running
+      queued += schedule.queued
+    }
+    return { running, queued }
   }
 
-  refuse(): PoolSaturated {
-    this.refused++
-    return new PoolSaturated({ running: this.schedule.running, queued: this.schedule.queued })
+  /** Where the task would stand in line. */
+  ticketOf(part: PoolPart, { key, priority, sessionId }: Pick<Task, "sessionId" | "key" | "priority">): Ticket {
+    return {
+      session: sessionId,
+      key,
+      priority: priority ?? defaultPriority,
+      weight: key === undefined ? 1 : (part.limits.weights.get(key) ?? 1)
+    }
   }
 
-  /** Holds a place for a new worker, if there is one. */
-  admit(worker: Worker, topic: Topic): Entry | undefined {
-    if (this.isFull || !this.schedule.reserve()) return undefined
-    const entry = this.add(worker, topic, "admitted")
+  /** Why nothing more is taken of it now, if so; counted, for it is about to be told. */
+  refuse(part: PoolPart, ticket: Ticket): PoolSaturated | QuotaExceeded | PoolDraining | undefined {
+    if (part.mode === "draining") {
+      part.refused++
+      return new PoolDraining({ pool: part.name })
+    }
+    const refusal: Refusal | undefined =
+      this.unsettled.size >= maxUnsettled ? { _tag: "Full" } : part.schedule.refusal(ticket)
+    if (refusal === undefined) return undefined
+    part.refused++
+    const { name: pool, retryAfter } = part
+    const { queued, running } = part.schedule
+    if (refusal._tag === "Full") return new PoolSaturated({ pool, running, queued })
+    const { limit, of, quota } = refusal
+    return new QuotaExceeded({ pool, of, name: nameOf(ticket, of), quota, limit, retryAfter })
+  }
+
+  /** Holds a place for a new worker that was just found not to be refused. */
+  admit(part: PoolPart, ticket: Ticket, worker: Worker, topic: Topic): Entry {
+    part.schedule.reserve(ticket)
+    const entry = this.add(part, ticket, worker, topic, "admitted")
     entry.holdsPlace = true
     this.lease(entry)
     return entry
@@ -122,7 +172,7 @@ export class PoolState {
 
   /** Another while for the caller of an admitted task to use its place. */
   lease(entry: Entry) {
-    entry.leaseEndsAt = this.now + this.limits.lease
+    entry.leaseEndsAt = this.now + this.leaseOf
     this.admitted.delete(entry.id)
     this.admitted.set(entry.id, entry)
     this.toReclaim.openUnsafe()
@@ -133,12 +183,14 @@ export class PoolState {
     if (entry.phase !== "admitted") return
     this.leaveAdmitted(entry)
     this.live.set(entry.id, entry)
-    this.wait(entry, this.now + this.limits.patience)
+    this.wait(entry, this.now + entry.part.limits.patience)
   }
 
   /** Takes the place back from a caller that seems to have forgotten it; it may still come and use it. */
   reclaim(entry: Entry) {
-    if (entry.phase === "admitted") this.leaveAdmitted(entry)
+    if (entry.phase !== "admitted") return
+    this.leaveAdmitted(entry)
+    this.noticeDrained(entry.part)
   }
 
   /** Nothing was journaled: there is no such worker. */
@@ -146,6 +198,7 @@ export class PoolState {
     if (entry.phase !== "admitted") return
     this.leaveAdmitted(entry)
     entry.phase = "ended"
+    this.noticeDrained(entry.part)
     Deferred.doneUnsafe(entry.ended, Exit.fail(new WorkerNotFound({ workerId: entry.id })))
   }
 
@@ -154,24 +207,21 @@ export class PoolState {
    * before it in line and is not asked for patience, since it had its turn.
    */
   recover(worker: Worker, topic: Topic) {
-    const entry = this.add(worker, topic, "queued")
-    this.live.set(entry.id, entry)
-    this.wait(entry, worker.status === "running" ? Infinity : this.now + this.limits.patience)
+    const entry = this.addRecovered(worker, topic)
+    this.wait(entry, worker.status === "running" ? Infinity : this.now + entry.part.limits.patience)
   }
 
   /** Ends what a former process left open and nobody may run again. */
   recoverEnded(worker: Worker, topic: Topic, end: End) {
-    const entry = this.add(worker, topic, "queued")
-    this.live.set(entry.id, entry)
-    this.settle(entry, end)
+    this.settle(this.addRecovered(worker, topic), end)
   }
 
   /** Leaves the queue for good if it is still in it; the permit of one that is about to start is free again. */
   leaveQueue(entry: Entry): boolean {
-    if (entry.phase === "queued" && entry.waiting !== undefined) return this.schedule.remove(entry.waiting)
+    if (entry.phase === "queued" && entry.waiting !== undefined) return entry.part.schedule.remove(entry.waiting)
     if (entry.phase !== "granted") return false
     this.granted.delete(entry)
-    this.schedule.release()
+    entry.part.schedule.release(entry.ticket)
     return true
   }
 
@@ -179,6 +229,7 @@ export class PoolState {
   begin(entry: Entry): boolean {
     if (!this.granted.delete(entry)) return false
     entry.phase = "running"
+    entry.runsSince = this.now
     entry.reports = new ProgressReports()
     return true
   }
@@ -188,9 +239,10 @@ export class PoolState {
     const end = entry.decided ?? this.cancellation(entry)
     if (end === undefined) {
       entry.phase = "queued"
-      entry.waiting = this.schedule.requeue(entry.sessionId, entry)
+      entry.waitsSince = this.now
+      entry.waiting = entry.part.schedule.requeue(entry.ticket, entry)
     } else {
-      this.schedule.release()
+      entry.part.schedule.release(entry.ticket)
       this.settle(entry, end)
     }
   }
@@ -199,7 +251,7 @@ export class PoolState {
   settle(entry: Entry, end: End) {
     entry.phase = "ending"
     entry.waiting = undefined
-    this.count(end)
+    this.count(entry, end)
     this.unsettled.set(entry, end)
     this.toSettle.openUnsafe()
   }
@@ -208,8 +260,10 @@ export class PoolState {
   finish(entry: Entry, end: End) {
     entry.phase = "ended"
     this.live.delete(entry.id)
-    this.count(end)
-    this.schedule.release()
+    this.count(entry, end)
+    entry.part.ran(this.now - entry.runsSince)
+    entry.part.schedule.release(entry.ticket)
+    this.noticeDrained(entry.part)
   }
 
   /** The end of a worker that holds no permit is durable. */
@@ -217,6 +271,7 @@ export class PoolState {
     entry.phase = "ended"
     this.unsettled.delete(entry)
     this.live.delete(entry.id)
+    this.noticeDrained(entry.part)
     this.tell(entry, end)
   }
 
@@ -238,16 +293,63 @@ export class PoolState {
     }
   }
 
-  private add(worker: Worker, topic: Topic, phase: Phase): Entry {
+  /** Sets a pool's permits, says so, and has it looked after. */
+  resize(part: PoolPart, to: number, by: ResizedBy, reason: string) {
+    const { from } = part.resize(to, by, reason, this.clock.currentTimeMillisUnsafe())
+    this.say({ _tag: "PoolResized", pool: part.name, from, to, by, reason })
+  }
+
+  setMode(part: PoolPart, mode: PoolPart["mode"]) {
+    if (part.mode === mode) return
+    part.mode = mode
+    part.isDrained = false
+    if (mode === "paused") part.schedule.pause()
+    const { queued, running } = part.schedule
+    this.say(
+      mode === "paused"
+        ? { _tag: "PoolPaused", pool: part.name }
+        : mode === "open"
+          ? { _tag: "PoolResumed", pool: part.name }
+          : { _tag: "PoolDraining", pool: part.name, running, queued }
+    )
+    if (mode !== "paused") part.schedule.resume()
+    this.noticeDrained(part)
+  }
+
+  private noticeDrained(part: PoolPart) {
+    if (part.mode !== "draining" || part.isDrained || !part.isIdle) return
+    part.isDrained = true
+    this.say({ _tag: "PoolDrained", pool: part.name })
+  }
+
+  private say(event: PoolEvent) {
+    this.untold.push(event)
+    if (this.untold.length > maxUntold) this.untold.shift()
+    this.toTell.openUnsafe()
+  }
+
+  /** A pool that is not there any more has left its work to the main one. */
+  private addRecovered(worker: Worker, topic: Topic): Entry {
+    const part = this.parts.get(worker.pool) ?? this.main
+    const entry = this.add(part, this.ticketOf(part, worker), worker, topic, "queued")
+    this.live.set(entry.id, entry)
+    return entry
+  }
+
+  private add(part: PoolPart, ticket: Ticket, worker: Worker, topic: Topic, phase: Phase): Entry {
     return {
       id: worker.id,
       topic,
       sessionId: worker.sessionId,
+      part,
+      ticket,
       worker,
       phase,
       holdsPlace: false,
       leaseEndsAt: 0,
       waiting: undefined,
+      waitsSince: 0,
+      runsSince: 0,
       reports: new ProgressReports(),
       cancelled: undefined,
       decided: undefined,
@@ -260,7 +362,9 @@ export class PoolState {
     const end = this.cancellation(entry)
     if (end !== undefined) return this.settle(entry, end)
     entry.phase = "queued"
-    entry.waiting = this.schedule.enqueue(entry.sessionId, entry, expiresAt)
+    entry.waitsSince = this.now
+    entry.part.arrived++
+    entry.waiting = entry.part.schedule.enqueue(entry.ticket, entry, expiresAt)
     this.toExpire.openUnsafe()
   }
 
@@ -270,16 +374,18 @@ export class PoolState {
 
   private leaveAdmitted(entry: Entry) {
     this.admitted.delete(entry.id)
-    if (entry.holdsPlace) this.schedule.unreserve()
+    if (entry.holdsPlace) entry.part.schedule.unreserve(entry.ticket)
     entry.holdsPlace = false
   }
 
-  private count(end: End) {
-    if (end._tag === "WorkerCompleted") this.completed++
-    else if (end._tag === "WorkerFailed") this.failed++
-    else this.cancelled++
+  private count({ part }: Entry, end: End) {
+    if (end._tag === "WorkerCompleted") part.completed++
+    else if (end._tag === "WorkerFailed") part.failed++
+    else part.cancelled++
   }
 }
+
+const nameOf = ({ key, session }: Ticket, of: "session" | "key"): string => (of === "session" ? session : (key ?? ""))
 
 /** A worker as it is now: what is durable, and what it has reported since. */
 export const view = (entry: Entry): Worker => {

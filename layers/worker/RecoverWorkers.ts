@@ -58,6 +58,9 @@ export const recover = Effect.fnUntraced(function* (state: PoolState, journal: J
       waiting.push(() => state.recover(worker, head.stream))
     }
   }
+  // Who is first among these is told by priority and turn, not by which was read first.
+  for (const { schedule } of state.parts.values()) schedule.pause()
   for (const enqueue of waiting) enqueue()
+  for (const { schedule } of state.parts.values()) schedule.resume()
   if (heads.length > 0) yield* Effect.logInfo(`${heads.length} workers were left open and are taken up again`)
 })

@@ -29,7 +29,16 @@ export const events: Catalogue<RuntimeEvent> = {
   SessionStarted: {
     when: "A session was created: always the first event of its topic.",
     by: session,
-    fields: { title: "for people", agentType: "the declared kind of agent", metadata: "labels of the caller's own" }
+    fields: {
+      title: "for people",
+      agentType: "the declared kind of agent",
+      metadata: "labels of the caller's own",
+      owner: "the person it belongs to; absent where nobody has to say who they are",
+      permissions: "what it may do without asking, and whether somebody is there to be asked",
+      whenBusy: "what becomes of a message that comes while it is busy, unless the message says so",
+      limits: "what it and each of its turns may use up, within the server's own limits",
+      parent: "of a sub-session: where it hangs, and how long it may live"
+    }
   },
   SessionUpdated: {
     when: "Its title or its labels were changed.",
@@ -42,6 +51,8 @@ export const events: Catalogue<RuntimeEvent> = {
     fields: {
       messageId: "the caller's id of it, or one made for it",
       text: "the message",
+      supersedes:
+        "the running turn is cancelled for it, and it comes next; with `rollback` that turn is rolled back too",
       from: "the agent that sent it; absent when a person did"
     }
   },
@@ -62,6 +73,53 @@ export const events: Catalogue<RuntimeEvent> = {
       answer
     }
   },
+  PermissionRequested: {
+    when: "A tool call waits until a person has allowed it. Journaled, so it waits over a restart.",
+    by: session,
+    fields: {
+      permissionId: "what an answer names",
+      callId: "the call",
+      tool: "name of the tool",
+      args: "exactly what it will be run with",
+      classes: "what the call touches",
+      expiresAt: "Unix time in milliseconds; unanswered by then, the answer is no",
+      hash: "what the answer is bound to: it covers session, person, tool and arguments",
+      path: "of a sub-agent's: the sub-sessions from this one down to the one that asks"
+    }
+  },
+  PermissionResolved: {
+    when: "A permission was answered, or is no longer waited for: exactly once for each `PermissionRequested`.",
+    by: session,
+    fields: {
+      permissionId: "the permission",
+      callId: "the call",
+      decision: "whether the call may run",
+      how: "`expired`: nobody answered in time; `withdrawn`: the turn or the session ended",
+      by: "the person who answered",
+      path: "of a sub-agent's: as it was asked",
+      allowed: "rules that the person added, so as not to be asked again"
+    }
+  },
+  SubSessionStarted: {
+    when: "A session below this one has begun, in one append with its own first event.",
+    by: session,
+    fields: {
+      sessionId: "the sub-session: its topic tells what it does",
+      index: "its number below this session: in the registry it is `{ session, sub, index }`",
+      agentType: "its type of agent",
+      callId: "the call that it is the outcome of; absent when it was started from outside"
+    }
+  },
+  SubSessionEnded: {
+    when: "A sub-session has come to its outcome, or to its end: exactly once for each `SubSessionStarted`.",
+    by: session,
+    fields: { sessionId: "the sub-session", spent: "tokens and money that it used" }
+  },
+  ToolCallQueued: {
+    when: "A heavy call that had to be allowed first is on the pool now.",
+    by: session,
+    fields: { callId: "the call", workerId: "the worker that runs it" }
+  },
   ToolCallSettled: {
     when: "A tool call ended: once for each `ToolCallRequested`, by recovery if need be.",
     by: session,
@@ -77,6 +135,11 @@ export const events: Catalogue<RuntimeEvent> = {
       partial: "a cancel or a failure cut it off",
       answer
     }
+  },
+  TurnRolledBack: {
+    when: "A message with `rollback` took the turn's place: it is no part of the conversation any more, what it did stays done. Its `TurnEnded` follows.",
+    by: session,
+    fields: { turnId: turn }
   },
   TurnEnded: {
     when: "A turn is over: exactly once for each `TurnStarted`, by recovery if need be.",
@@ -103,7 +166,10 @@ export const events: Catalogue<RuntimeEvent> = {
       tool: "name of the tool",
       args: "its arguments",
       idempotent: "it may be run again when a crash cut it off",
-      limits: "how long it may be silent and run, in milliseconds"
+      limits: "how long it may be silent and run, in milliseconds",
+      pool: "the pool that it runs on",
+      priority: "0 to 9, 9 first, among the tasks of its session",
+      key: "what quotas per key count it by: the session's agent type"
     }
   },
   WorkerStarted: {
@@ -213,6 +279,25 @@ export const events: Catalogue<RuntimeEvent> = {
     by: "upkeep",
     fields: { message: "what stood in the way" }
   },
+  PoolResized: {
+    when: "A pool got more or fewer permits.",
+    by: pool,
+    fields: {
+      pool: "its name",
+      from: "permits before",
+      to: "permits now",
+      by: "an operator, the pool itself, or its warm-up after the start",
+      reason: "why, in words"
+    }
+  },
+  PoolPaused: { when: "A pool starts nothing more, and what comes waits.", by: pool, fields: { pool: "its name" } },
+  PoolResumed: { when: "A pool that was paused or drained goes on.", by: pool, fields: { pool: "its name" } },
+  PoolDraining: {
+    when: "A pool takes nothing more, and ends what it has.",
+    by: pool,
+    fields: { pool: "its name", running: "tasks that run", queued: "tasks that wait" }
+  },
+  PoolDrained: { when: "A pool that is drained has nothing left.", by: pool, fields: { pool: "its name" } },
   McpServerReady: {
     when: "An MCP server answers, and its tools can be called.",
     by: mcp,

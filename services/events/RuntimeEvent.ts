@@ -7,6 +7,7 @@ import { McpEvent } from "../mcp/McpEvent.ts"
 import { Session } from "../session/Session.ts"
 import { SessionDelta, SessionEvent } from "../session/SessionEvent.ts"
 import { SupervisionEvent } from "../supervision/SupervisionEvent.ts"
+import { PoolEvent } from "../worker/PoolEvent.ts"
 import { WorkerEvent } from "../worker/WorkerEvent.ts"
 import { Subject, Topic } from "./Topic.ts"
 
@@ -21,6 +22,7 @@ export const RuntimeEvent = Schema.Union([
   SupervisionEvent,
   HealthEvent,
   MaintenanceEvent,
+  PoolEvent,
   BreakerEvent,
   McpEvent
 ])

@@ -26,7 +26,8 @@ export const defaultLimits: ConnectionLimits = {
   perAddress: 100,
   ping: 15_000,
   silence: 45_000,
-  unread: 10_000,
+  // With the second that it takes to look: ten.
+  unread: 9_000,
   idle: 3_600_000,
   age: 86_400_000
 }

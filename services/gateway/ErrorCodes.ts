@@ -2,7 +2,7 @@
  * Every error that leaves the process, by its tag: a stable code, the exit status of the command line and the HTTP
  * status. Codes and statuses never change their meaning; `docs/errors.md` lists them for people.
  *
- * Exit statuses lie between 64 and 125 or above 192, where neither the shell nor a signal has a meaning of its own. Beside them: 0
+ * Exit statuses lie between 50 and 125 or above 192, where neither the shell nor a signal has a meaning of its own. Beside them: 0
  * for success and 130 for a command that Ctrl-C ended.
  */
 export interface ErrorCode {
@@ -128,7 +128,56 @@ export const errorCodes = {
     http: 403,
     meaning: "The server was not started with ESPALIER_CHAOS=1, and crashes nothing on purpose"
   },
+  PermissionNotFound: {
+    code: "permission_not_found",
+    exit: 50,
+    http: 404,
+    meaning: "The session asks for no such permission"
+  },
+  PermissionExpired: {
+    code: "permission_expired",
+    exit: 51,
+    http: 410,
+    meaning: "Nobody answered in time, which counts as no"
+  },
+  PermissionMismatch: {
+    code: "permission_mismatch",
+    exit: 52,
+    http: 409,
+    meaning: "The answer is to something else than what is asked, or from somebody else"
+  },
+  PermissionAlreadyResolved: {
+    code: "permission_already_resolved",
+    exit: 53,
+    http: 409,
+    meaning: "The permission has been answered, and an answer counts once"
+  },
+  SessionBusy: {
+    code: "session_busy",
+    exit: 54,
+    http: 409,
+    meaning: "A turn runs, and the message was to be refused then"
+  },
+  TooManySubSessions: {
+    code: "too_many_sub_sessions",
+    exit: 55,
+    http: 429,
+    meaning: "As many sessions are below the session as may be, side by side or in a row"
+  },
   ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" },
+  PoolNotFound: { code: "pool_not_found", exit: 106, http: 404, meaning: "There is no such pool" },
+  QuotaExceeded: {
+    code: "quota_exceeded",
+    exit: 107,
+    http: 429,
+    meaning: "The session, or its kind of agent, has all it may have of the pool; the error says when to try again"
+  },
+  PoolDraining: {
+    code: "pool_draining",
+    exit: 108,
+    http: 503,
+    meaning: "The pool is being drained and takes nothing new"
+  },
   RateLimited: {
     code: "rate_limited",
     exit: 116,

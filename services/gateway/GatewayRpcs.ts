@@ -21,17 +21,29 @@ import { DeliveryReceipt } from "../registry/AgentMessage.ts"
 import { AgentCursor, AgentOrder } from "../registry/AgentQuery.ts"
 import { AgentNotFound } from "../registry/Registry.ts"
 import { NoAgentAvailable, RoutingStrategy } from "../registry/Router.ts"
+import { Limits } from "../session/Budget.ts"
 import { Message, Session, SessionSummary } from "../session/Session.ts"
-import { SessionMetadata } from "../session/SessionEvent.ts"
+import {
+  Permission,
+  PermissionAlreadyResolved,
+  PermissionAnswer,
+  PermissionExpired,
+  PermissionId,
+  PermissionMismatch,
+  PermissionNotFound
+} from "../permission/Permission.ts"
+import { SessionMetadata, SessionPermissions, WhenBusy } from "../session/SessionEvent.ts"
 import { MessageId, SessionId } from "../session/SessionId.ts"
 import {
   Acknowledgement,
   MailboxFull,
   NoTurn,
+  SessionBusy,
   SessionHasEnded,
   SessionInterrupted,
   SessionNotFound,
-  TooManySessions
+  TooManySessions,
+  TooManySubSessions
 } from "../session/SessionManager.ts"
 import { ChaosRefused } from "../supervision/Chaos.ts"
 import { TreeNode } from "../supervision/SupervisionTree.ts"
@@ -39,7 +51,10 @@ import { ChildNotFound } from "../supervision/Supervisor.ts"
 import { ToolFailure } from "../tools/Tool.ts"
 import { ToolDescription, ToolNotFound } from "../tools/Tools.ts"
 import { Worker, WorkerStatus, WorkerSummary } from "../worker/Worker.ts"
-import { PoolSaturated, PoolStatus, WorkerEnded, WorkerNotFound } from "../worker/WorkerPool.ts"
+import { maxPermits } from "../worker/PoolLimits.ts"
+import { NamedPool, PoolStatus } from "../worker/PoolStatus.ts"
+import { Priority } from "../worker/Ticket.ts"
+import { PoolNotFound, PoolRefusal, WorkerEnded, WorkerNotFound } from "../worker/WorkerPool.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { InternalError } from "./InternalError.ts"
 import { Overloaded } from "./Overloaded.ts"
@@ -81,6 +96,14 @@ const letter = {
   /** Milliseconds until every outcome is there (default 5,000). */
   patience: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 60_000 })))
 }
+const Pool = Schema.String.check(Schema.isMaxLength(32))
+const Permits = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxPermits }))
+const Permissions = Schema.optionalKey(
+  SessionPermissions.check(
+    Schema.makeFilter(({ rules = [] }) => (rules.length <= 100 ? undefined : "at most 100 rules"))
+  )
+)
+const Milliseconds = Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 604_800_000 })))
 /** What any call may answer besides its own errors. */
 export const common = [InvalidInput, Overloaded, ShuttingDown, InternalError] as const
 const onSession = [...common, StorageError, SessionNotFound, SessionInterrupted, TooManySessions] as const
@@ -91,10 +114,16 @@ export class GatewayRpcs extends RpcGroup.make(
       sessionId: Schema.optionalKey(SessionId),
       title: Title,
       agentType: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(100))),
-      metadata: Metadata
+      metadata: Metadata,
+      permissions: Permissions,
+      whenBusy: Schema.optionalKey(WhenBusy),
+      limits: Schema.optionalKey(Limits),
+      parent: Schema.optionalKey(
+        Schema.Struct({ sessionId: SessionId, deadline: Milliseconds, idleLimit: Milliseconds })
+      )
     },
     success: Session,
-    error: Schema.Union([...common, StorageError, TooManySessions, SessionHasEnded, SessionInterrupted])
+    error: Schema.Union([...onSession, SessionHasEnded, TooManySubSessions])
   }),
   Rpc.make("StopSession", {
     payload: { sessionId: SessionId, reason: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(500))) },
@@ -106,7 +135,7 @@ export class GatewayRpcs extends RpcGroup.make(
     error: Schema.Union([...onSession])
   }),
   Rpc.make("ListSessions", {
-    payload: { before: Schema.optionalKey(SessionId), limit: Limit },
+    payload: { before: Schema.optionalKey(SessionId), parent: Schema.optionalKey(SessionId), limit: Limit },
     success: Schema.Array(SessionSummary),
     error: Schema.Union([...common, StorageError])
   }),
@@ -114,14 +143,38 @@ export class GatewayRpcs extends RpcGroup.make(
     payload: {
       sessionId: SessionId,
       text: Text,
-      messageId: Schema.optionalKey(MessageId)
+      messageId: Schema.optionalKey(MessageId),
+      whenBusy: Schema.optionalKey(WhenBusy)
     },
     success: Acknowledgement,
-    error: Schema.Union([...onSession, SessionHasEnded, MailboxFull])
+    error: Schema.Union([...onSession, SessionHasEnded, SessionBusy, MailboxFull])
   }),
   Rpc.make("CancelTurn", {
     payload: { sessionId: SessionId },
     error: Schema.Union([...onSession, SessionHasEnded, NoTurn])
+  }),
+  Rpc.make("ListPermissions", {
+    payload: { sessionId: SessionId },
+    success: Schema.Array(Permission),
+    error: Schema.Union([...onSession])
+  }),
+  Rpc.make("ResolvePermission", {
+    payload: {
+      sessionId: SessionId,
+      permissionId: PermissionId,
+      decision: PermissionAnswer,
+      /** As `ListPermissions` or `PermissionRequested` shows it: so the answer is to what was seen. */
+      hash: Schema.String.check(Schema.isMaxLength(100)),
+      remember: Schema.optionalKey(Schema.Boolean)
+    },
+    error: Schema.Union([
+      ...onSession,
+      SessionHasEnded,
+      PermissionNotFound,
+      PermissionExpired,
+      PermissionMismatch,
+      PermissionAlreadyResolved
+    ])
   }),
   Rpc.make("UpdateSession", {
     payload: { sessionId: SessionId, title: Title, metadata: Metadata },
@@ -135,7 +188,13 @@ export class GatewayRpcs extends RpcGroup.make(
   }),
   Rpc.make("ListTools", { success: Schema.Array(ToolDescription), error: Schema.Union([...common]) }),
   Rpc.make("RunTool", {
-    payload: { sessionId: SessionId, tool: Schema.String.check(Schema.isMaxLength(100)), args: Schema.Json },
+    payload: {
+      sessionId: SessionId,
+      tool: Schema.String.check(Schema.isMaxLength(100)),
+      args: Schema.Json,
+      /** 0 to 9, 9 first, among the tasks of the session that wait (default: the tool's own, else 5). */
+      priority: Schema.optionalKey(Priority)
+    },
     success: Schema.Union([Schema.Struct({ result: Schema.Json }), Schema.Struct({ workerId: WorkerId })]),
     error: Schema.Union([
       ...onSession,
@@ -143,7 +202,7 @@ export class GatewayRpcs extends RpcGroup.make(
       MailboxFull,
       ToolNotFound,
       ToolFailure,
-      PoolSaturated,
+      PoolRefusal,
       RateLimited,
       BreakerOpen
     ])
@@ -197,6 +256,35 @@ export class GatewayRpcs extends RpcGroup.make(
     error: Schema.Union([...common])
   }),
   Rpc.make("PoolStatus", { success: PoolStatus, error: Schema.Union([...common]) }),
+  /** Sets what is given until the server stops; what runs beyond fewer permits goes on to its end. */
+  Rpc.make("ResizePool", {
+    payload: {
+      pool: Pool,
+      permits: Schema.optionalKey(Permits),
+      min: Schema.optionalKey(Permits),
+      max: Schema.optionalKey(Permits)
+    },
+    success: NamedPool,
+    error: Schema.Union([...common, PoolNotFound])
+  }),
+  /** Starts nothing more; what comes waits, and may outwait its patience. */
+  Rpc.make("PausePool", {
+    payload: { pool: Pool },
+    success: NamedPool,
+    error: Schema.Union([...common, PoolNotFound])
+  }),
+  /** Ends a pause or a drain. */
+  Rpc.make("ResumePool", {
+    payload: { pool: Pool },
+    success: NamedPool,
+    error: Schema.Union([...common, PoolNotFound])
+  }),
+  /** Takes nothing more and runs what it has; `PoolDrained` on `system:pool` tells when nothing is left. */
+  Rpc.make("DrainPool", {
+    payload: { pool: Pool },
+    success: NamedPool,
+    error: Schema.Union([...common, PoolNotFound])
+  }),
   Rpc.make("SupervisionTree", { success: TreeNode, error: Schema.Union([...common]) }),
   /** The tree at once, then again whenever it has changed, at most five times a second. Ends only with its caller. */
   Rpc.make("WatchTree", { success: TreeNode, error: Schema.Union([...common]), stream: true }),

@@ -65,6 +65,11 @@ export interface ReadOptions {
   readonly after: number
   /** At most this many (default 1,000). */
   readonly limit?: number | undefined
+  /**
+   * Enough once so many characters of stored text were read (default: never), so that a page of large events stays
+   * small. A journal that has its events in memory anyway need not look.
+   */
+  readonly size?: number | undefined
 }
 
 export interface HeadsOptions {

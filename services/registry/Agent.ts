@@ -20,7 +20,7 @@ export const mainOf = (session: SessionId): AgentKey => ({ session, role: "main"
 export const isMain = ({ index, role }: AgentKey): boolean => index === 0 && role === "main"
 
 /** `draining` and `unhealthy` agents are alive, and no work is routed to them. */
-export const AgentStatus = Schema.Literals(["idle", "busy", "draining", "unhealthy"])
+export const AgentStatus = Schema.Literals(["idle", "busy", "awaiting_permission", "draining", "unhealthy"])
 export type AgentStatus = typeof AgentStatus.Type
 
 export const isAvailable = ({ status }: { readonly status: AgentStatus }): boolean =>

@@ -37,20 +37,27 @@ const MAX_ENTRIES = 200
 const MAX_CHARACTERS = 400_000
 const MAX_RESULT = 50_000
 
+const cut = (result: Schema.Json): Schema.Json => {
+  const text = JSON.stringify(result)
+  return text.length <= MAX_RESULT
+    ? result
+    : `${text.slice(0, MAX_RESULT)}… (cut: the result has ${text.length} characters)`
+}
+
 /** What the model is told of a call's outcome. Long results are cut. */
 export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; readonly result: Schema.Json } => {
   switch (outcome._tag) {
-    case "ToolCompleted": {
-      const text = JSON.stringify(outcome.result)
-      return text.length <= MAX_RESULT
-        ? { isFailure: false, result: outcome.result }
-        : {
-            isFailure: false,
-            result: `${text.slice(0, MAX_RESULT)}… (cut: the result has ${text.length} characters)`
-          }
-    }
+    case "ToolCompleted":
+      return { isFailure: false, result: cut(outcome.result) }
     case "ToolFailed":
-      return { isFailure: true, result: { error: outcome.failure.code, message: outcome.failure.message } }
+      return {
+        isFailure: true,
+        result: {
+          error: outcome.failure.code,
+          message: outcome.failure.message,
+          ...(outcome.partial === undefined ? undefined : { partial: cut(outcome.partial) })
+        }
+      }
     case "ToolCancelled":
       return { isFailure: true, result: { error: "cancelled", message: "the call was cancelled before it ended" } }
     // ToolInterrupted
@@ -65,11 +72,12 @@ export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; rea
   }
 }
 
-/** The entries that events tell of, in order. Calls that persons made are not part of the conversation. */
+/** The entries that events tell of, in order. Calls that persons made, and turns that were rolled back, are no part of it. */
 export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
   const entries: Array<Entry> = []
   const texts = new Map<MessageId, string>()
   const calls = new Map<CallId, ConversationCall>()
+  const undone = new Set(events.flatMap(({ event }) => (event._tag === "TurnRolledBack" ? [event.turnId] : [])))
   let step: Array<ConversationCall> | undefined
   for (const { event } of events) {
     switch (event._tag) {
@@ -82,16 +90,17 @@ export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
       case "TurnStarted": {
         const text = texts.get(event.messageId)
         texts.delete(event.messageId)
-        if (text !== undefined) entries.push({ _tag: "User", text })
+        if (text !== undefined && !undone.has(event.turnId)) entries.push({ _tag: "User", text })
         step = undefined
         break
       }
       case "MessageSettled":
+        if (undone.has(event.turnId)) break
         step = []
         entries.push({ _tag: "Assistant", text: event.text, calls: step, parts: event.answer?.parts })
         break
       case "ToolCallRequested": {
-        if (event.turnId === undefined) break
+        if (event.turnId === undefined || undone.has(event.turnId)) break
         const call: ConversationCall = {
           callId: event.callId,
           tool: event.tool,

@@ -2,11 +2,15 @@
 import { Schema } from "effect"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
 import { SessionMetadata } from "./SessionEvent.ts"
+import { PermissionId } from "../permission/Permission.ts"
 import { AgentKey } from "../registry/Agent.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 
-/** `idle`: waits for a message. `thinking`: a turn runs. `ended`: stopped for good, still readable. */
-export const SessionStatus = Schema.Literals(["idle", "thinking", "ended"])
+/**
+ * `idle`: waits for a message. `thinking`: a turn runs. `awaiting_permission`: a person has to allow a tool call.
+ * `ended`: stopped for good, still readable.
+ */
+export const SessionStatus = Schema.Literals(["idle", "thinking", "awaiting_permission", "ended"])
 export type SessionStatus = typeof SessionStatus.Type
 
 const fields = {
@@ -15,6 +19,8 @@ const fields = {
   agentType: Schema.String,
   metadata: SessionMetadata,
   status: SessionStatus,
+  /** The session that this one is below. */
+  parent: Schema.optionalKey(SessionId),
   /** Messages there are, the user's and the assistant's. */
   messages: Schema.Int,
   /** Unix times in milliseconds. */
@@ -31,8 +37,12 @@ export const Session = Schema.Struct({
   /** Accepted messages that wait for their turn. */
   queued: Schema.Int,
   turn: Schema.optionalKey(TurnId),
+  /** Permissions that wait for a person's answer, its sub-agents' among them. */
+  permissions: Schema.Array(PermissionId),
   /** Workers that have not ended. */
   workers: Schema.Array(WorkerId),
+  /** Sessions below this one that have not ended. */
+  subSessions: Schema.Array(SessionId),
   /** Sequence of the newest event on its topic: subscribe from the next one to miss nothing. */
   sequence: Schema.Int
 })

@@ -10,10 +10,13 @@ import type { StorageError } from "../journal/StorageError.ts"
 import type { AgentKey } from "../registry/Agent.ts"
 import type { ToolNotFound } from "../tools/Tools.ts"
 import type { ToolFailure } from "../tools/Tool.ts"
-import type { PoolSaturated } from "../worker/WorkerPool.ts"
+import type { PoolRefusal } from "../worker/WorkerPool.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import type { Message, Session, SessionSummary } from "./Session.ts"
-import type { SessionMetadata } from "./SessionEvent.ts"
+import type { Limits } from "./Budget.ts"
+import type { PermissionRefusal } from "../permission/Approval.ts"
+import type { Permission, PermissionAnswer, PermissionId } from "../permission/Permission.ts"
+import type { SessionMetadata, SessionPermissions, WhenBusy } from "./SessionEvent.ts"
 import { type MessageId, SessionId } from "./SessionId.ts"
 
 export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", {
@@ -59,11 +62,39 @@ export class TooManySessions extends Schema.TaggedError<TooManySessions>()("TooM
   }
 }
 
+/** A turn runs or messages wait, and the message was to be refused then. Nothing was accepted. */
+export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy", { sessionId: SessionId }) {
+  override get message() {
+    return `session ${this.sessionId} is busy; wait until it is idle, or send the message with whenBusy: enqueue`
+  }
+}
+
+/** As many sub-sessions live below the session as may, or they are nested as deep as they may be. */
+export class TooManySubSessions extends Schema.TaggedError<TooManySubSessions>()("TooManySubSessions", {
+  sessionId: SessionId,
+  limit: Schema.Int
+}) {
+  override get message() {
+    return `session ${this.sessionId} has ${this.limit} sessions below it, side by side or in a row, which is all it may; wait for one to end`
+  }
+}
+
 /** The turn is over, or none was running. */
 export class NoTurn extends Schema.TaggedError<NoTurn>()("NoTurn", { sessionId: SessionId }) {
   override get message() {
     return `session ${this.sessionId} has no running turn to cancel`
   }
+}
+
+/** A person's answer to a permission that a tool call waits for. */
+export interface PermissionReply {
+  readonly sessionId: SessionId
+  readonly permissionId: PermissionId
+  readonly decision: PermissionAnswer
+  /** Of what was shown: an answer to anything else is refused. */
+  readonly hash: string
+  /** With `allow`: the tool is not asked about again in this session, for what it touched this time. */
+  readonly remember?: boolean | undefined
 }
 
 export interface StartOptions {
@@ -72,6 +103,22 @@ export interface StartOptions {
   readonly title?: string | undefined
   readonly agentType?: string | undefined
   readonly metadata?: SessionMetadata | undefined
+  /** What it may do without asking, and whether somebody is there to be asked. */
+  readonly permissions?: SessionPermissions | undefined
+  /** For messages that do not say it themselves (default `enqueue`). */
+  readonly whenBusy?: WhenBusy | undefined
+  /** Makes it a sub-session, which ends with the session above it. Its id is made for it then. */
+  readonly parent?:
+    | {
+        readonly sessionId: SessionId
+        /** Milliseconds after which it is stopped (default an hour). */
+        readonly deadline?: number | undefined
+        /** Milliseconds that it may be idle (default 10 minutes). */
+        readonly idleLimit?: number | undefined
+      }
+    | undefined
+  /** What it and each of its turns may use up: within the server's own limits. */
+  readonly limits?: Limits | undefined
 }
 
 export interface SendOptions {
@@ -79,6 +126,8 @@ export interface SendOptions {
   readonly text: string
   /** Chosen by the caller to make a retry safe: a message that is there already is acknowledged again, not repeated. */
   readonly messageId?: MessageId | undefined
+  /** What becomes of it while a turn runs (default: as the session was started with). */
+  readonly whenBusy?: WhenBusy | undefined
   /** The agent that sends it; absent when a person does. */
   readonly from?: AgentKey | undefined
 }
@@ -98,20 +147,26 @@ type Unavailable = SessionNotFound | SessionHasEnded | SessionInterrupted | TooM
 export class SessionManager extends Context.Service<
   SessionManager,
   {
-    readonly start: (
-      options: StartOptions
-    ) => Effect.Effect<Session, TooManySessions | SessionHasEnded | SessionInterrupted | StorageError>
+    readonly start: (options: StartOptions) => Effect.Effect<Session, Unavailable | TooManySubSessions | InvalidInput>
     /** Cancels its turn and workers, then ends it. Ending an ended session changes nothing. */
     readonly stop: (sessionId: SessionId, reason?: string) => Effect.Effect<void, Exclude<Unavailable, SessionHasEnded>>
     readonly get: (sessionId: SessionId) => Effect.Effect<Session, Exclude<Unavailable, SessionHasEnded>>
     /** Newest first; ended ones too. */
     readonly list: (options: {
       readonly before?: SessionId | undefined
+      /** Only those below this one. */
+      readonly parent?: SessionId | undefined
       readonly limit: number
     }) => Effect.Effect<ReadonlyArray<SessionSummary>, StorageError>
-    readonly send: (options: SendOptions) => Effect.Effect<Acknowledgement, Unavailable | MailboxFull>
+    readonly send: (options: SendOptions) => Effect.Effect<Acknowledgement, Unavailable | MailboxFull | SessionBusy>
     /** Returns when the turn has ended and nothing of it is left running. Messages that wait stay in line. */
     readonly cancelTurn: (sessionId: SessionId) => Effect.Effect<void, Unavailable | NoTurn>
+    /** Permissions that wait for an answer, its sub-agents' among them; the oldest first. */
+    readonly permissions: (
+      sessionId: SessionId
+    ) => Effect.Effect<ReadonlyArray<Permission>, Exclude<Unavailable, SessionHasEnded>>
+    /** Answered by the `Person` at hand. Nothing has changed when it fails. */
+    readonly resolvePermission: (reply: PermissionReply) => Effect.Effect<void, Unavailable | PermissionRefusal>
     readonly update: (
       sessionId: SessionId,
       change: { readonly title?: string | undefined; readonly metadata?: SessionMetadata | undefined }
@@ -126,6 +181,8 @@ export class SessionManager extends Context.Service<
       readonly sessionId: SessionId
       readonly tool: string
       readonly args: Schema.Json
-    }) => Effect.Effect<ToolRun, Unavailable | ToolNotFound | InvalidInput | PoolSaturated | ToolFailure | MailboxFull>
+      /** Of a heavy tool, 0 to 9, 9 first, among the tasks of the session that wait (default: the tool's own). */
+      readonly priority?: number | undefined
+    }) => Effect.Effect<ToolRun, Unavailable | ToolNotFound | InvalidInput | PoolRefusal | ToolFailure | MailboxFull>
   }
 >()("espalier/session/SessionManager") {}

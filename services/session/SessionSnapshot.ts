@@ -5,14 +5,17 @@
  */
 import { Option, Schema } from "effect"
 import type { Snapshot, SnapshotState } from "../journal/Journal.ts"
+import { PermissionState } from "../permission/PermissionState.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { WINDOW } from "./Conversation.ts"
-import { SessionMetadata } from "./SessionEvent.ts"
+import { Limits, Spending } from "./Budget.ts"
+import { SessionMetadata, WhenBusy } from "./SessionEvent.ts"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
 import type { Session } from "./Session.ts"
+import { LiveSub, Parent } from "./SubSession.ts"
 import { type SessionState, toSession } from "./SessionState.ts"
 
-export const VERSION = 1
+export const VERSION = 2
 
 /** Events between two snapshots: few enough to fold in a blink, and enough to make the writing of them cheap. */
 export const EVERY = 500
@@ -23,23 +26,40 @@ const Stored = Schema.fromJsonString(
     title: Schema.String,
     agentType: Schema.String,
     metadata: SessionMetadata,
+    owner: Schema.String,
+    whenBusy: WhenBusy,
+    limits: Schema.optionalKey(Limits),
+    spent: Spending,
+    parent: Schema.optionalKey(Parent),
+    subs: Schema.Array(LiveSub),
+    nextSub: Schema.Int,
     isEnded: Schema.Boolean,
     messages: Schema.Int,
     createdAt: Schema.Int,
     updatedAt: Schema.Int,
     waiting: Schema.Array(Schema.Struct({ id: MessageId, sequence: Schema.Int })),
     turn: Schema.optionalKey(
-      Schema.Struct({ id: TurnId, messageId: MessageId, message: Schema.Int, steps: Schema.Int })
+      Schema.Struct({
+        id: TurnId,
+        messageId: MessageId,
+        message: Schema.Int,
+        steps: Schema.Int,
+        startedAt: Schema.Int,
+        spent: Spending,
+        superseded: Schema.optionalKey(Schema.Literals(["interrupt", "rollback"]))
+      })
     ),
     calls: Schema.Array(
       Schema.Struct({
         callId: CallId,
         turnId: Schema.optionalKey(TurnId),
         workerId: Schema.optionalKey(WorkerId),
+        child: Schema.optionalKey(SessionId),
         tool: Schema.String,
         sequence: Schema.Int
       })
     ),
+    permission: PermissionState,
     recent: Schema.Struct({ fingerprints: Schema.Array(Schema.Int), sequences: Schema.Array(Schema.Int) }),
     sequence: Schema.Int
   })
@@ -52,14 +72,15 @@ export const isDue = (after: number, events: number): boolean =>
   Math.floor((after + events) / EVERY) > Math.floor(after / EVERY)
 
 /** The oldest event that the session may look at again: what it waits for, works on, or shows to a model. */
-const neededFrom = ({ calls, sequence, turn, waiting }: SessionState): number =>
+const neededFrom = ({ calls, permission, sequence, turn, waiting }: SessionState): number =>
   Math.max(
     1,
     Math.min(
       sequence - WINDOW + 1,
       turn?.message ?? sequence,
       ...waiting.map(({ sequence }) => sequence),
-      ...calls.map(({ sequence }) => sequence)
+      ...calls.map(({ sequence }) => sequence),
+      ...permission.pending.map(({ sequence }) => sequence)
     )
   )
 
@@ -76,6 +97,8 @@ export const restore = ({ sequence, state, version }: Snapshot): SessionState | 
   if (stored?.sequence !== sequence) return undefined
   return {
     ...stored,
+    limits: stored.limits,
+    parent: stored.parent,
     turn: stored.turn,
     calls: stored.calls.map(({ turnId, workerId, ...call }) => ({ ...call, turnId, workerId }))
   }

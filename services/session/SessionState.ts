@@ -3,11 +3,16 @@
  * has only what decisions need; texts, arguments and results stay in the journal, found by their sequence.
  */
 import type { Recorded } from "../events/RuntimeEvent.ts"
+import { LOCAL } from "../access/Person.ts"
+import * as PermissionState from "../permission/PermissionState.ts"
+import * as Budget from "./Budget.ts"
+import type { Limits, Spending } from "./Budget.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import * as RecentMessages from "./RecentMessages.ts"
-import type { Session, SessionSummary } from "./Session.ts"
-import type { SessionMetadata } from "./SessionEvent.ts"
+import type { Session, SessionStatus, SessionSummary } from "./Session.ts"
+import type { SessionMetadata, WhenBusy } from "./SessionEvent.ts"
 import { type CallId, type MessageId, SessionId, type TurnId } from "./SessionId.ts"
+import type { LiveSub, Parent } from "./SubSession.ts"
 
 /** An accepted message that waits for its turn. Its text is in the journal at `sequence`. */
 export interface WaitingMessage {
@@ -22,6 +27,11 @@ export interface CurrentTurn {
   readonly message: number
   /** Rounds of tool calls so far: calls asked for together are one. */
   readonly steps: number
+  readonly startedAt: number
+  /** What its answers took, and those of its sub-agents that have ended. */
+  readonly spent: Spending
+  /** A message came that does not wait for its end. */
+  readonly superseded?: "interrupt" | "rollback" | undefined
 }
 
 /** A call that was journaled and has no outcome yet. Its arguments are in the journal at `sequence`. */
@@ -29,6 +39,8 @@ export interface UnsettledCall {
   readonly callId: CallId
   readonly turnId: TurnId | undefined
   readonly workerId: WorkerId | undefined
+  /** The sub-session that is its outcome. */
+  readonly child?: SessionId | undefined
   readonly tool: string
   readonly sequence: number
 }
@@ -38,6 +50,20 @@ export interface SessionState {
   readonly title: string
   readonly agentType: string
   readonly metadata: SessionMetadata
+  /** Whose it is, and who may answer for it. */
+  readonly owner: string
+  /** For messages that do not say it themselves. */
+  readonly whenBusy: WhenBusy
+  /** Its own, besides those of the server. */
+  readonly limits: Limits | undefined
+  /** What its turns took, and its sub-agents that have ended. */
+  readonly spent: Spending
+  /** Of a sub-session. */
+  readonly parent: Parent | undefined
+  /** Those that have not ended. */
+  readonly subs: ReadonlyArray<LiveSub>
+  /** The number of the next one. */
+  readonly nextSub: number
   readonly isEnded: boolean
   /** The user's and the assistant's. */
   readonly messages: number
@@ -46,6 +72,7 @@ export interface SessionState {
   readonly waiting: ReadonlyArray<WaitingMessage>
   readonly turn: CurrentTurn | undefined
   readonly calls: ReadonlyArray<UnsettledCall>
+  readonly permission: PermissionState.PermissionState
   readonly recent: RecentMessages.RecentMessages
   /** Of the newest event. */
   readonly sequence: number
@@ -57,6 +84,16 @@ const without = <A>(values: ReadonlyArray<A>, isGone: (value: A) => boolean): Re
   if (!values.some(isGone)) return values
   const rest = values.filter((value) => !isGone(value))
   return rest.length === 0 ? none : rest
+}
+
+const spend = (state: SessionState, spending: Spending): SessionState => {
+  if (spending.tokens === 0 && spending.cost === 0) return state
+  const { spent, turn } = state
+  return {
+    ...state,
+    spent: Budget.add(spent, spending),
+    turn: turn === undefined ? undefined : { ...turn, spent: Budget.add(turn.spent, spending) }
+  }
 }
 
 const sessionOf = ({ topic }: Recorded): SessionId => SessionId.make(topic.slice("session:".length))
@@ -71,6 +108,13 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       title: event.title,
       agentType: event.agentType,
       metadata: event.metadata,
+      owner: event.owner ?? LOCAL,
+      whenBusy: event.whenBusy ?? "enqueue",
+      limits: event.limits,
+      spent: Budget.nothing,
+      parent: event.parent,
+      subs: none,
+      nextSub: 0,
       isEnded: false,
       messages: 0,
       createdAt: at,
@@ -78,6 +122,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       waiting: none,
       turn: undefined,
       calls: none,
+      permission: PermissionState.fold(PermissionState.initial, event, sequence),
       recent: RecentMessages.empty,
       sequence
     }
@@ -91,15 +136,23 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         updatedAt: at,
         sequence
       }
-    case "MessageReceived":
+    case "MessageReceived": {
+      const { supersedes } = event
+      const { turn, waiting } = state
+      const message = { id: event.messageId, sequence }
       return {
         ...state,
         messages: state.messages + 1,
-        waiting: [...state.waiting, { id: event.messageId, sequence }],
+        waiting: supersedes === undefined ? [...waiting, message] : [message, ...waiting],
+        turn:
+          turn === undefined || supersedes === undefined || turn.superseded === "rollback"
+            ? turn
+            : { ...turn, superseded: supersedes },
         recent: RecentMessages.remember(state.recent, event.messageId, sequence),
         updatedAt: at,
         sequence
       }
+    }
     case "TurnStarted":
       return {
         ...state,
@@ -107,19 +160,22 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
           id: event.turnId,
           messageId: event.messageId,
           message: state.waiting.find(({ id }) => id === event.messageId)?.sequence ?? sequence,
-          steps: 0
+          steps: 0,
+          startedAt: at,
+          spent: Budget.nothing
         },
         waiting: without(state.waiting, ({ id }) => id === event.messageId),
         updatedAt: at,
         sequence
       }
     case "ToolCallRequested": {
-      const { turn } = state
+      const spending = spend(state, Budget.spentWith(event))
+      const { turn } = spending
       // The calls of one round are journaled together, so a round begins where none of the turn's is unsettled.
       const isRound =
         turn !== undefined && turn.id === event.turnId && !state.calls.some(({ turnId }) => turnId === turn.id)
       return {
-        ...state,
+        ...spending,
         turn: isRound ? { ...turn, steps: turn.steps + 1 } : turn,
         calls: [
           ...state.calls,
@@ -129,6 +185,38 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         sequence
       }
     }
+    case "SubSessionStarted": {
+      const { callId, index } = event
+      const started = { sessionId: event.sessionId, index, ...(callId === undefined ? undefined : { callId }) }
+      return {
+        ...state,
+        subs: [...state.subs, started],
+        nextSub: Math.max(state.nextSub, index + 1),
+        calls:
+          callId === undefined
+            ? state.calls
+            : state.calls.map((call) => (call.callId === callId ? { ...call, child: event.sessionId } : call)),
+        updatedAt: at,
+        sequence
+      }
+    }
+    case "SubSessionEnded":
+      return {
+        ...spend(state, event.spent),
+        subs: without(state.subs, ({ sessionId }) => sessionId === event.sessionId),
+        updatedAt: at,
+        sequence
+      }
+    case "ToolCallQueued":
+      return {
+        ...state,
+        calls: state.calls.map((call) => (call.callId === event.callId ? { ...call, workerId: event.workerId } : call)),
+        updatedAt: at,
+        sequence
+      }
+    case "PermissionRequested":
+    case "PermissionResolved":
+      return { ...state, permission: PermissionState.fold(state.permission, event, sequence), updatedAt: at, sequence }
     case "ToolCallSettled":
       return {
         ...state,
@@ -137,17 +225,27 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         sequence
       }
     case "MessageSettled":
-      return { ...state, messages: state.messages + 1, updatedAt: at, sequence }
+      return { ...spend(state, Budget.spentWith(event)), messages: state.messages + 1, updatedAt: at, sequence }
     case "TurnEnded":
       return {
-        ...state,
+        ...spend(state, Budget.spentWith(event)),
         turn: undefined,
         calls: without(state.calls, ({ turnId }) => turnId === event.turnId),
         updatedAt: at,
         sequence
       }
     case "SessionEnded":
-      return { ...state, isEnded: true, waiting: none, turn: undefined, calls: none, updatedAt: at, sequence }
+      return {
+        ...state,
+        isEnded: true,
+        waiting: none,
+        turn: undefined,
+        calls: none,
+        subs: none,
+        permission: PermissionState.fold(state.permission, event, sequence),
+        updatedAt: at,
+        sequence
+      }
     default:
       return { ...state, sequence }
   }
@@ -155,15 +253,28 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
 
 /** Something is left to do that recovery must take up. */
 export const isOpen = (state: SessionState): boolean =>
-  !state.isEnded && (state.turn !== undefined || state.waiting.length > 0 || state.calls.length > 0)
+  !state.isEnded &&
+  (state.turn !== undefined ||
+    state.waiting.length > 0 ||
+    state.calls.length > 0 ||
+    state.subs.length > 0 ||
+    // Its time is kept wherever it is.
+    state.parent !== undefined)
+
+export const statusOf = (state: SessionState): SessionStatus => {
+  if (state.isEnded) return "ended"
+  if (state.permission.pending.length > 0) return "awaiting_permission"
+  return state.turn === undefined ? "idle" : "thinking"
+}
 
 export const toSummary = (state: SessionState): SessionSummary => ({
   id: state.id,
   title: state.title,
   agentType: state.agentType,
   metadata: state.metadata,
-  status: state.isEnded ? "ended" : state.turn === undefined ? "idle" : "thinking",
+  status: statusOf(state),
   messages: state.messages,
+  ...(state.parent === undefined ? undefined : { parent: state.parent.sessionId }),
   createdAt: state.createdAt,
   updatedAt: state.updatedAt
 })
@@ -172,7 +283,9 @@ export const toSession = (state: SessionState): Session => ({
   ...toSummary(state),
   queued: state.waiting.length,
   ...(state.turn === undefined ? undefined : { turn: state.turn.id }),
+  permissions: state.permission.pending.map(({ permissionId }) => permissionId),
   workers:
     state.calls.length === 0 ? none : state.calls.flatMap(({ workerId }) => (workerId === undefined ? [] : [workerId])),
+  subSessions: state.subs.length === 0 ? none : state.subs.map(({ sessionId }) => sessionId),
   sequence: state.sequence
 })

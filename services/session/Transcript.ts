@@ -35,6 +35,14 @@ export class Transcript {
       this.#unsettled.delete(event.callId)
       return
     }
+    if (event._tag === "ToolCallQueued") {
+      const index = this.#unsettled.get(event.callId)
+      const message = index === undefined ? undefined : this.#messages[index]
+      if (index !== undefined && message?._tag === "ToolMessage") {
+        this.#messages[index] = { ...message, workerId: event.workerId }
+      }
+      return
+    }
     if (this.isFull) return
     switch (event._tag) {
       case "MessageReceived":

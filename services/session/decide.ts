@@ -4,18 +4,23 @@
  *
  * - a turn ends once, a call is settled once, and nothing follows `SessionEnded`;
  * - a message that was accepted before is not accepted again;
- * - a step of a turn that is over changes nothing.
+ * - a step of a turn that is over changes nothing;
+ * - a call that waits for permission is not put on the pool, and a permission is resolved once.
  */
 import { Data, Result, type Schema } from "effect"
 import type { Failure } from "../Failure.ts"
 import type { AgentKey } from "../registry/Agent.ts"
 import type { ModelAnswer } from "../model/ModelAnswer.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
+import * as Approval from "../permission/Approval.ts"
+import type { Permission, PermissionId } from "../permission/Permission.ts"
+import type { Spending } from "./Budget.ts"
 import { recall } from "./RecentMessages.ts"
-import type { SessionEvent, SessionMetadata, ToolOutcome } from "./SessionEvent.ts"
-import type { CallId, MessageId, TurnId } from "./SessionId.ts"
-import { MailboxFull, SessionHasEnded } from "./SessionManager.ts"
+import type { SessionEvent, SessionMetadata, ToolOutcome, WhenBusy } from "./SessionEvent.ts"
+import type { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
+import { MailboxFull, SessionBusy, SessionHasEnded, TooManySubSessions } from "./SessionManager.ts"
 import type { SessionState, UnsettledCall } from "./SessionState.ts"
+import { type LiveSub, MAX_LIVE } from "./SubSession.ts"
 
 /** Messages that may wait, and calls outside a turn that may be unsettled. */
 export const MAILBOX_CAPACITY = 100
@@ -26,7 +31,18 @@ export interface RequestedCall {
   readonly workerId?: WorkerId | undefined
   readonly tool: string
   readonly args: Schema.Json
+  /** A person has to allow it first. */
+  readonly asks?: Omit<Permission, "callId" | "tool" | "args" | "path"> | undefined
+  /** The sub-session that is its outcome. */
+  readonly child?: Child | undefined
   readonly outcome?: ToolOutcome | undefined
+}
+
+/** A sub-session on its way: its own first event goes with the same append. */
+export interface Child {
+  readonly sessionId: SessionId
+  readonly index: number
+  readonly agentType: string
 }
 
 export interface AssistantText {
@@ -35,7 +51,12 @@ export interface AssistantText {
 }
 
 export type Command = Data.TaggedEnum<{
-  Send: { readonly messageId: MessageId; readonly text: string; readonly from?: AgentKey | undefined }
+  Send: {
+    readonly messageId: MessageId
+    readonly text: string
+    readonly from?: AgentKey | undefined
+    readonly whenBusy?: WhenBusy | undefined
+  }
   Update: { readonly title: string | undefined; readonly metadata: SessionMetadata | undefined }
   /** The next waiting message gets its turn, if none runs. */
   StartTurn: { readonly turnId: TurnId }
@@ -48,6 +69,18 @@ export type Command = Data.TaggedEnum<{
   }
   /** A person's own call. */
   RequestCall: { readonly call: RequestedCall }
+  /** A call that had to be allowed first goes to the pool. */
+  QueueCall: { readonly callId: CallId; readonly workerId: WorkerId }
+  /** A sub-session begins: for a call, or because somebody asked for one. */
+  Spawn: { readonly child: Child; readonly callId: CallId | undefined }
+  /** It came to its outcome or to its end. */
+  EndSub: { readonly sessionId: SessionId; readonly outcome: ToolOutcome; readonly spent: Spending }
+  /** A sub-session asks for permission. */
+  RelayPermission: { readonly permission: Permission }
+  /** It was resolved in the session above or below this one. */
+  FollowPermission: { readonly told: Approval.Resolved }
+  AnswerPermission: Approval.Answer
+  ExpirePermission: { readonly permissionId: PermissionId; readonly now: number }
   SettleCall: { readonly callId: CallId; readonly outcome: ToolOutcome }
   EndTurn: {
     readonly turnId: TurnId
@@ -63,7 +96,17 @@ export const Command = Data.taggedEnum<Command>()
 /** The turn that asks is no longer the one that runs. */
 export class TurnOver extends Data.TaggedError("TurnOver")<{ readonly turnId: TurnId }> {}
 
-export type Refusal = SessionHasEnded | MailboxFull | TurnOver
+/** The call is settled, waits for permission, or has its worker already. */
+export class CallNotWaiting extends Data.TaggedError("CallNotWaiting")<{ readonly callId: CallId }> {}
+
+export type Refusal =
+  | TooManySubSessions
+  | SessionHasEnded
+  | SessionBusy
+  | MailboxFull
+  | TurnOver
+  | CallNotWaiting
+  | Approval.PermissionRefusal
 export type Decision = Result.Result<ReadonlyArray<SessionEvent>, Refusal>
 
 const nothing: Decision = Result.succeed([])
@@ -82,8 +125,34 @@ const requested = (call: RequestedCall, turnId: TurnId | undefined, answer?: Mod
 
 const settled = (callId: CallId, outcome: ToolOutcome): SessionEvent => ({ _tag: "ToolCallSettled", callId, outcome })
 
+const began = ({ agentType, index, sessionId }: Child, callId: CallId | undefined): SessionEvent => ({
+  _tag: "SubSessionStarted",
+  sessionId,
+  index,
+  agentType,
+  ...(callId === undefined ? undefined : { callId })
+})
+
+/** Sub-sessions that nothing more will be heard of. */
+const overSubs = (subs: SessionState["subs"], isOver: (sub: LiveSub) => boolean): ReadonlyArray<SessionEvent> =>
+  subs.filter(isOver).map(({ sessionId }) => ({ _tag: "SubSessionEnded", sessionId, spent: { tokens: 0, cost: 0 } }))
+
 const settleAll = (calls: ReadonlyArray<UnsettledCall>, outcome: ToolOutcome): ReadonlyArray<SessionEvent> =>
   calls.map(({ callId }) => settled(callId, outcome))
+
+const asked = ({ args, asks, callId, tool }: RequestedCall): ReadonlyArray<SessionEvent> =>
+  asks === undefined ? [] : [{ _tag: "PermissionRequested", callId, tool, args, ...asks }]
+
+/** Permissions that are waited for, and the calls themselves. */
+const settleOpen = (
+  state: SessionState,
+  calls: ReadonlyArray<UnsettledCall>,
+  outcome: ToolOutcome
+): ReadonlyArray<SessionEvent> => [
+  ...Approval.withdrawCalls(state.permission, calls),
+  ...overSubs(state.subs, ({ callId }) => calls.some((call) => call.callId === callId)),
+  ...settleAll(calls, outcome)
+]
 
 const said = (
   turnId: TurnId,
@@ -104,12 +173,23 @@ export const decide = (state: SessionState, command: Command): Decision => {
     case "Send": {
       if (recall(state.recent, command.messageId) !== undefined) return nothing
       if (state.isEnded) return Result.fail(new SessionHasEnded({ sessionId: state.id }))
+      const whenBusy = command.whenBusy ?? state.whenBusy
+      if (whenBusy === "reject" && (turn !== undefined || state.waiting.length > 0)) {
+        return Result.fail(new SessionBusy({ sessionId: state.id }))
+      }
       if (state.waiting.length >= MAILBOX_CAPACITY) {
         return Result.fail(new MailboxFull({ sessionId: state.id, capacity: MAILBOX_CAPACITY }))
       }
+      const isSuperseding = turn !== undefined && (whenBusy === "interrupt" || whenBusy === "rollback")
       const { from, messageId, text } = command
       return Result.succeed([
-        { _tag: "MessageReceived", messageId, text, ...(from === undefined ? undefined : { from }) }
+        {
+          _tag: "MessageReceived",
+          messageId,
+          text,
+          ...(from === undefined ? undefined : { from }),
+          ...(isSuperseding ? { supersedes: whenBusy } : undefined)
+        }
       ])
     }
     case "Update": {
@@ -137,6 +217,8 @@ export const decide = (state: SessionState, command: Command): Decision => {
         ...command.calls.map((call, index) =>
           requested(call, turn.id, text === undefined && index === 0 ? answer : undefined)
         ),
+        ...command.calls.flatMap(asked),
+        ...command.calls.flatMap(({ callId, child }) => (child === undefined ? [] : [began(child, callId)])),
         ...command.calls.flatMap(({ callId, outcome }) => (outcome === undefined ? [] : [settled(callId, outcome)]))
       ])
     }
@@ -147,19 +229,64 @@ export const decide = (state: SessionState, command: Command): Decision => {
       }
       return Result.succeed([requested(command.call, undefined)])
     }
-    case "SettleCall":
-      return state.calls.some(({ callId }) => callId === command.callId)
-        ? Result.succeed([settled(command.callId, command.outcome)])
-        : nothing
+    case "QueueCall": {
+      const { callId, workerId } = command
+      const call = state.calls.find((call) => call.callId === callId)
+      const isAsked = state.permission.pending.some((asked) => asked.callId === callId)
+      return call === undefined || call.workerId !== undefined || isAsked
+        ? Result.fail(new CallNotWaiting({ callId }))
+        : Result.succeed([{ _tag: "ToolCallQueued", callId, workerId }])
+    }
+    case "Spawn": {
+      const { callId, child } = command
+      if (state.isEnded) return Result.fail(new SessionHasEnded({ sessionId: state.id }))
+      if (callId === undefined) {
+        return state.subs.length >= MAX_LIVE
+          ? Result.fail(new TooManySubSessions({ sessionId: state.id, limit: MAX_LIVE }))
+          : Result.succeed([began(child, undefined)])
+      }
+      const call = state.calls.find((call) => call.callId === callId)
+      const isAsked = state.permission.pending.some((asked) => asked.callId === callId)
+      return call === undefined || call.child !== undefined || isAsked
+        ? Result.fail(new CallNotWaiting({ callId }))
+        : Result.succeed([began(child, callId)])
+    }
+    case "EndSub": {
+      const { outcome, sessionId, spent } = command
+      const sub = state.subs.find((sub) => sub.sessionId === sessionId)
+      if (sub === undefined) return nothing
+      const isHere = state.calls.some(({ callId }) => callId === sub.callId)
+      return Result.succeed([
+        ...Approval.withdraw(state.permission, ({ path }) => path?.[0] === sessionId),
+        { _tag: "SubSessionEnded", sessionId, spent },
+        ...(isHere && sub.callId !== undefined ? [settled(sub.callId, outcome)] : [])
+      ])
+    }
+    case "RelayPermission":
+      return Result.succeed(state.isEnded ? [] : Approval.relay(state.permission, command.permission))
+    case "FollowPermission":
+      return Result.succeed(Approval.follow(state.permission, command.told))
+    case "AnswerPermission":
+      return state.isEnded
+        ? Result.fail(new SessionHasEnded({ sessionId: state.id }))
+        : Approval.answer(state.id, state.owner, state.permission, command)
+    case "ExpirePermission":
+      return Result.succeed(Approval.expire(state.permission, command.permissionId, command.now))
+    case "SettleCall": {
+      const call = state.calls.find(({ callId }) => callId === command.callId)
+      return call === undefined ? nothing : Result.succeed(settleOpen(state, [call], command.outcome))
+    }
     case "EndTurn": {
       if (turn?.id !== command.turnId) return nothing
       const { answer, failure, outcome, text } = command
       return Result.succeed([
-        ...settleAll(
+        ...settleOpen(
+          state,
           state.calls.filter(({ turnId }) => turnId === turn.id),
           outcome === "cancelled" ? cancelled : interrupted
         ),
         ...said(turn.id, text, outcome !== "completed", answer),
+        ...(turn.superseded === "rollback" ? [{ _tag: "TurnRolledBack", turnId: turn.id } as const] : []),
         {
           _tag: "TurnEnded",
           turnId: turn.id,
@@ -177,6 +304,8 @@ export const decide = (state: SessionState, command: Command): Decision => {
           ? []
           : [...said(turn.id, command.text, true), { _tag: "TurnEnded", turnId: turn.id, outcome: "cancelled" }]
       return Result.succeed([
+        ...Approval.withdraw(state.permission, () => true),
+        ...overSubs(state.subs, () => true),
         ...settleAll(state.calls, cancelled),
         ...over,
         { _tag: "SessionEnded", reason: command.reason }

@@ -2,8 +2,9 @@
  * How a session shows in the registry. Its labels are its metadata there; those named `tags` and `capabilities`, names
  * with commas between them, are its tags and capabilities. So they are journaled with the session and come back with it.
  */
+import { type AgentKey, mainOf } from "../registry/Agent.ts"
 import type { AgentUpdate } from "../registry/Registry.ts"
-import type { SessionState } from "./SessionState.ts"
+import { type SessionState, statusOf } from "./SessionState.ts"
 
 const namesIn = (text: string | undefined): ReadonlyArray<string> =>
   text === undefined
@@ -13,14 +14,29 @@ const namesIn = (text: string | undefined): ReadonlyArray<string> =>
         .map((name) => name.trim())
         .filter((name) => name !== "")
 
-/** The part that labels tell. */
-export const labelsOf = ({ agentType, metadata }: SessionState): AgentUpdate => {
+/** A sub-session stands below the session that started it. */
+export const keyOf = ({ id, parent }: SessionState): AgentKey =>
+  parent === undefined ? mainOf(id) : { session: parent.sessionId, role: "sub", index: parent.index }
+
+/** The part that labels tell; of a sub-session, whose key names the one above, also its own id. */
+export const labelsOf = ({ agentType, id, metadata, parent }: SessionState): AgentUpdate => {
   const { capabilities, tags, ...rest } = metadata
-  return { tags: namesIn(tags), capabilities: namesIn(capabilities), metadata: { ...rest, agentType } }
+  return {
+    tags: namesIn(tags),
+    capabilities: namesIn(capabilities),
+    metadata: { ...rest, agentType, ...(parent === undefined ? undefined : { sessionId: id }) }
+  }
 }
 
+const agentStatus = {
+  idle: "idle",
+  thinking: "busy",
+  awaiting_permission: "awaiting_permission",
+  ended: "draining"
+} as const
+
 /** The part that changes with its work. One that is being stopped takes none. */
-export const workOf = ({ turn, waiting }: SessionState, isStopping: boolean): AgentUpdate => ({
-  status: isStopping ? "draining" : turn === undefined ? "idle" : "busy",
-  load: waiting.length + (turn === undefined ? 0 : 1)
+export const workOf = (state: SessionState, isStopping: boolean): AgentUpdate => ({
+  status: isStopping ? "draining" : agentStatus[statusOf(state)],
+  load: state.waiting.length + (state.turn === undefined ? 0 : 1)
 })

@@ -47,6 +47,10 @@ export interface Annotations {
   readonly deadline: Duration.Duration
   /** Longest run whatever it reports (default one hour). */
   readonly hardCap: Duration.Duration
+  /** The pool that it runs on when it is heavy (default `tools`). */
+  readonly pool?: string | undefined
+  /** Its place among the tasks of a session, 0 to 9, 9 first, where the caller names none (default 5). */
+  readonly priority?: number | undefined
   /** How often one session may call it (default: as often as it likes). */
   readonly rate?: Rate | undefined
 }
@@ -60,6 +64,8 @@ export interface Tool {
   readonly annotations: Annotations
   /** Its classes for these arguments, where they touch less than the tool can. Never more than its annotations say. */
   readonly classesOf?: ((args: Schema.Json) => ReadonlyArray<ToolClass>) | undefined
+  /** Its calls are sub-sessions, and this is what they are told. */
+  readonly delegates?: ((args: Schema.Json) => Delegation | undefined) | undefined
   /** What is wrong with the arguments; empty when they fit. */
   readonly check: (args: Schema.Json) => Effect.Effect<ReadonlyArray<InputIssue>>
   /** Runs with arguments that `check` has passed; others are a defect. */
@@ -69,6 +75,15 @@ export interface Tool {
    * cannot be done, so by default none does but `tool_crashed`; what the tool does not expect itself always does.
    */
   readonly isUnwell?: ((failure: ToolFailure) => boolean) | undefined
+}
+
+/** A task for a sub-session. */
+export interface Delegation {
+  readonly task: string
+  /** Default: as the session that delegates. */
+  readonly agentType: string | undefined
+  /** Milliseconds. */
+  readonly deadline: number | undefined
 }
 
 export interface Options<Args, Result, R> {
@@ -81,9 +96,12 @@ export interface Options<Args, Result, R> {
   readonly classes?: ReadonlyArray<ToolClass>
   /** Its classes for these arguments, where they touch less than the tool can. */
   readonly classesOf?: (args: Args) => ReadonlyArray<ToolClass>
+  readonly delegates?: (args: Args) => Delegation
   readonly needsPermission?: boolean
   readonly deadline?: Duration.Input
   readonly hardCap?: Duration.Input
+  readonly pool?: string
+  readonly priority?: number
   readonly rate?: Rate
   readonly isUnwell?: (failure: ToolFailure) => boolean
   readonly run: (args: Args) => Effect.Effect<Result, ToolFailure, R>
@@ -108,7 +126,7 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
   const decode = Schema.decodeUnknownEffect(args, { errors: "all", onExcessProperty: "error" })
   const encode = Schema.encodeEffect(Schema.toCodecJson(options.result))
   const classes = options.classes ?? ["read"]
-  const { classesOf } = options
+  const { classesOf, delegates } = options
   const decodeOption = Schema.decodeUnknownOption(args, { onExcessProperty: "error" })
   return {
     name: options.name,
@@ -121,6 +139,8 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
       needsPermission: options.needsPermission ?? false,
       deadline: Duration.fromInputUnsafe(options.deadline ?? "300 seconds"),
       hardCap: Duration.fromInputUnsafe(options.hardCap ?? "1 hour"),
+      pool: options.pool,
+      priority: options.priority,
       rate: options.rate
     },
     isUnwell: options.isUnwell,
@@ -129,6 +149,9 @@ export const make = Effect.fnUntraced(function* <Args, Result, R>(
         const touched = Option.map(decodeOption(input), classesOf)
         return Option.isSome(touched) ? classes.filter((name) => touched.value.includes(name)) : classes
       }
+    }),
+    ...(delegates !== undefined && {
+      delegates: (input) => Option.getOrUndefined(Option.map(decodeOption(input), delegates))
     }),
     check: (input) =>
       decode(input).pipe(

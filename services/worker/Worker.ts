@@ -1,8 +1,10 @@
 /** A worker as it can be looked at, and how its events make it. */
-import { Schema } from "effect"
+import { Effect, Schema } from "effect"
 import type { Recorded } from "../events/RuntimeEvent.ts"
 import { Failure } from "../Failure.ts"
 import { CallId, SessionId } from "../session/SessionId.ts"
+import { defaultPool } from "./PoolLimits.ts"
+import { defaultPriority } from "./Ticket.ts"
 import { WorkerLimits } from "./WorkerEvent.ts"
 import { WorkerId } from "./WorkerId.ts"
 
@@ -22,6 +24,12 @@ const fields = {
   attempt: Schema.Int,
   idempotent: Schema.Boolean,
   limits: WorkerLimits,
+  /** The pool that it runs on. */
+  pool: Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed(defaultPool))),
+  /** 0 to 9, 9 first, among the tasks of its session. */
+  priority: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(defaultPriority))),
+  /** What quotas per key count it by. */
+  key: Schema.optionalKey(Schema.String),
   /** Unix times in milliseconds. */
   queuedAt: Schema.Int,
   startedAt: Schema.optionalKey(Schema.Int),
@@ -56,6 +64,9 @@ export const fold = (worker: Worker | undefined, { at, event, sequence }: Record
       args: event.args,
       idempotent: event.idempotent,
       limits: event.limits,
+      pool: event.pool ?? defaultPool,
+      priority: event.priority ?? defaultPriority,
+      ...(event.key !== undefined && { key: event.key }),
       status: "queued",
       percent: 0,
       stage: "",

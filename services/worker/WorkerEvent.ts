@@ -24,7 +24,13 @@ export const WorkerEvent = Schema.TaggedUnion({
     args: Schema.Json,
     /** Whether it may be run again when a crash cut it off. */
     idempotent: Schema.Boolean,
-    limits: WorkerLimits
+    limits: WorkerLimits,
+    /** Absent in events older than named pools: `tools`. */
+    pool: Schema.optionalKey(Schema.String),
+    /** 0 to 9, 9 first. Absent in older events: 5. */
+    priority: Schema.optionalKey(Schema.Int),
+    /** What quotas per key count it by. */
+    key: Schema.optionalKey(Schema.String)
   },
   /** `attempt` counts from 1; above 1 the process died while it ran. */
   WorkerStarted: { attempt: Schema.Int },

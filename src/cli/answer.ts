@@ -1,17 +1,19 @@
 /** The answer to one message, as it comes, from the events of its session. */
 import { Effect, Stream } from "effect"
 import type { Delivery } from "../../services/events/RuntimeEvent.ts"
+import type { Permission } from "../../services/permission/Permission.ts"
 import type { TurnId } from "../../services/session/SessionId.ts"
 import { TurnCancelled, TurnFailed } from "./Failure.ts"
 
 /**
  * Hands out the text piece by piece and ends with the whole of it when the turn has ended. Deltas may be missed; what
- * the settled message has beyond what was shown is shown then.
+ * the settled message has beyond what was shown is shown then. What has to be allowed meanwhile goes to `ask`.
  */
 export const answerTo = <E, E2>(
   messageId: string,
   deliveries: Stream.Stream<Delivery, E>,
-  show: (piece: string) => Effect.Effect<void, E2>
+  show: (piece: string) => Effect.Effect<void, E2>,
+  ask: (permission: Permission) => Effect.Effect<void, E2> = () => Effect.void
 ) =>
   Effect.suspend(() => {
     let turn: TurnId | undefined
@@ -31,6 +33,8 @@ export const answerTo = <E, E2>(
           case "TextDelta":
             if (event.turnId === turn) return Effect.as(present(event.text), false)
             break
+          case "PermissionRequested":
+            return turn === undefined ? Effect.succeed(false) : Effect.as(ask(event), false)
           case "MessageSettled":
             if (event.turnId === turn) {
               settled += event.text

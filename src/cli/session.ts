@@ -1,7 +1,9 @@
 import { Clock, Console, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Topic from "../../services/events/Topic.ts"
+import { visible, visibleJson } from "../../services/permission/visible.ts"
 import { Message, Session, SessionSummary } from "../../services/session/Session.ts"
+import { WhenBusy } from "../../services/session/SessionEvent.ts"
 import { MessageId, SessionId } from "../../services/session/SessionId.ts"
 import { Acknowledgement } from "../../services/session/SessionManager.ts"
 import type * as Client from "../client.ts"
@@ -9,6 +11,7 @@ import { answerTo } from "./answer.ts"
 import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
 import * as Output from "./Output.ts"
+import { approve, deny, permissions } from "./permission.ts"
 import { root, withClient } from "./Root.ts"
 import * as Table from "./Table.ts"
 import * as Terminal from "./Terminal.ts"
@@ -30,7 +33,10 @@ const show_ = (session: Session, now: number): string =>
     ["agent type", session.agentType],
     ["status", session.status],
     ["messages", `${session.messages}${session.queued > 0 ? `, ${session.queued} waiting` : ""}`],
+    ["below", session.parent ?? ""],
+    ["permissions", session.permissions.join(", ")],
     ["workers", session.workers.join(", ")],
+    ["sub-sessions", session.subSessions.join(", ")],
     [
       "labels",
       Object.entries(session.metadata)
@@ -55,9 +61,23 @@ const start = Command.make(
       Flag.withDescription("An id of your own (ses_...), which makes a retry safe"),
       Flag.optional
     ),
+    parent: Flag.String("parent").pipe(
+      Flag.withSchema(SessionId),
+      Flag.withDescription("Makes it a sub-session of this one, which ends with it"),
+      Flag.optional
+    ),
     agentType: Flag.String("agent").pipe(Flag.withDescription("The type of agent"), Flag.optional)
   },
-  (options) => withClient((espalier) => Effect.flatMap(espalier.StartSession(given(options)), printSession))
+  ({ parent, ...options }) =>
+    withClient((espalier) =>
+      Effect.flatMap(
+        espalier.StartSession({
+          ...given(options),
+          ...(Option.isSome(parent) ? { parent: { sessionId: parent.value } } : undefined)
+        }),
+        printSession
+      )
+    )
 ).pipe(Command.withDescription("Start a session"))
 
 const list = Command.make(
@@ -68,12 +88,17 @@ const list = Command.make(
       Flag.withDescription("Older than this one: the last of the page before"),
       Flag.optional
     ),
+    parent: Flag.String("parent").pipe(
+      Flag.withSchema(SessionId),
+      Flag.withDescription("Only those below this one"),
+      Flag.optional
+    ),
     limit: Flag.Int("limit").pipe(Flag.withDescription("At most this many"), Flag.withDefault(50))
   },
-  ({ before, limit }) =>
+  ({ before, limit, parent }) =>
     withClient((espalier) =>
       Effect.gen(function* () {
-        const sessions = yield* espalier.ListSessions({ limit, ...given({ before }) })
+        const sessions = yield* espalier.ListSessions({ limit, ...given({ before, parent }) })
         const now = yield* Clock.currentTimeMillis
         yield* Output.print(Schema.Array(SessionSummary), sessions, (sessions) =>
           Table.render(
@@ -86,9 +111,11 @@ const list = Command.make(
                 style: (text, { status }) =>
                   status === "thinking"
                     ? Terminal.yellow(text)
-                    : status === "ended"
-                      ? Terminal.dim(text)
-                      : Terminal.green(text)
+                    : status === "awaiting_permission"
+                      ? Terminal.red(text)
+                      : status === "ended"
+                        ? Terminal.dim(text)
+                        : Terminal.green(text)
               },
               { name: "MESSAGES", value: ({ messages }) => String(messages), align: "right" },
               {
@@ -194,7 +221,13 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, messag
     accepted.messageId,
     // From before the message, or, if it was accepted earlier, from there.
     espalier.Subscribe({ topic: Topic.ofSession(sessionId), from: Math.min(sequence + 1, accepted.sequence) }),
-    (piece) => (json ? Effect.void : Effect.sync(() => void process.stdout.write(Terminal.lines(piece))))
+    (piece) => (json ? Effect.void : Effect.sync(() => void process.stdout.write(Terminal.lines(piece)))),
+    ({ args, permissionId, tool }) =>
+      Console.error(
+        `\n${visible(tool)} waits for permission: ${visibleJson(args)}\n` +
+          `  espalier session approve ${sessionId} ${permissionId}\n` +
+          `  espalier session deny ${sessionId} ${permissionId}`
+      )
   ).pipe(
     Effect.onInterrupt(() =>
       espalier
@@ -215,14 +248,20 @@ const send = Command.make(
       Flag.withDescription("An id of your own (msg_...), which makes a retry safe"),
       Flag.optional
     ),
+    whenBusy: Flag.Literals("when-busy", WhenBusy.literals).pipe(
+      Flag.withDescription(
+        "While a turn runs: wait (enqueue), be refused (reject), cancel it (interrupt), or undo it (rollback)"
+      ),
+      Flag.optional
+    ),
     wait: Flag.Boolean("wait").pipe(
       Flag.withAlias("w"),
       Flag.withDescription("Print the answer as it comes"),
       Flag.withDefault(false)
     )
   },
-  ({ messageId, sessionId, text, wait }) => {
-    const message = { sessionId, text, ...given({ messageId }) }
+  ({ messageId, sessionId, text, wait, whenBusy }) => {
+    const message = { sessionId, text, ...given({ messageId, whenBusy }) }
     return withClient((espalier) =>
       wait
         ? converse(espalier, message)
@@ -235,5 +274,5 @@ const send = Command.make(
 
 export const session = Command.make("session").pipe(
   Command.withDescription("Sessions: conversations that last"),
-  Command.withSubcommands([start, list, show, send, messages, cancel, update, stop])
+  Command.withSubcommands([start, list, show, send, messages, permissions, approve, deny, cancel, update, stop])
 )

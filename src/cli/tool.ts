@@ -6,9 +6,11 @@ import { InvalidInput } from "../../services/InvalidInput.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
 import { ToolFailure } from "../../services/tools/Tool.ts"
 import { ToolDescription, ToolNotFound } from "../../services/tools/Tools.ts"
+import { Priority } from "../../services/worker/Ticket.ts"
 import { Worker } from "../../services/worker/Worker.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type * as Client from "../client.ts"
+import { given } from "./given.ts"
 import { WorkerCancelled } from "./Failure.ts"
 import * as Output from "./Output.ts"
 import * as Progress from "./Progress.ts"
@@ -125,6 +127,7 @@ interface Call {
   readonly sessionId: SessionId
   readonly tool: string
   readonly args: Schema.Json
+  readonly priority?: number
 }
 
 /** Runs a tool and prints its result; `afterwards` comes between the end of a worker and that. */
@@ -166,15 +169,22 @@ const run = Command.make(
       Flag.withSchema(SessionId),
       Flag.withDescription("Run it in this session (default: one of its own, which ends with it)"),
       Flag.optional
+    ),
+    priority: Flag.Int("priority").pipe(
+      Flag.withSchema(Priority),
+      Flag.withDescription(
+        "Its place among the session's waiting tasks, 0 to 9, 9 first (default: the tool's own, else 5)"
+      ),
+      Flag.optional
     )
   },
-  ({ args: text, session, tool }) =>
+  ({ args: text, priority, session, tool }) =>
     Effect.flatMap(parseArgs(text), (args) =>
       withClient((espalier) =>
         Option.isSome(session)
-          ? runIn(espalier, { sessionId: session.value, tool, args }, Effect.void)
+          ? runIn(espalier, { sessionId: session.value, tool, args, ...given({ priority }) }, Effect.void)
           : Effect.flatMap(startFor(espalier, tool), (sessionId) =>
-              runIn(espalier, { sessionId, tool, args }, settled(espalier, sessionId)).pipe(
+              runIn(espalier, { sessionId, tool, args, ...given({ priority }) }, settled(espalier, sessionId)).pipe(
                 Effect.onExit((exit) => (isCutOff(exit) ? Effect.void : stop(espalier, sessionId)))
               )
             )

@@ -72,6 +72,7 @@ const show = Command.make("show", { workerId }, ({ workerId }) =>
           ["tool", worker.tool],
           ["arguments", JSON.stringify(worker.args)],
           ["status", worker.status],
+          ["pool", `${worker.pool}, with priority ${worker.priority}`],
           ["progress", `${Math.round(worker.percent)} %  ${worker.stage}`.trim()],
           ["took", took(worker, now)],
           ["attempts", worker.attempt > 1 ? String(worker.attempt) : undefined],

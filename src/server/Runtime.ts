@@ -7,7 +7,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import { type Duration, Effect, Layer } from "effect"
 import type { LanguageModel } from "effect/ai"
-import { tmpdir } from "node:os"
+import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as Monitor from "../../layers/health/Monitor.ts"
@@ -43,17 +43,19 @@ import type { McpApprovals } from "../../services/mcp/McpApprovals.ts"
 import type { McpServerConfig, McpServerDeclarations } from "../../services/mcp/McpConfig.ts"
 import type { McpQuestions } from "../../services/mcp/McpQuestions.ts"
 import { McpServers } from "../../services/mcp/McpServers.ts"
-import type { Rate } from "../../services/limits/RateLimits.ts"
+import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
+import type { Limits } from "../../services/session/Budget.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
 import type { Supervisor } from "../../services/supervision/Supervisor.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
+import { maxPermits, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { version } from "../version.ts"
-import type { InvalidConfig } from "./InvalidConfig.ts"
+import { InvalidConfig } from "./InvalidConfig.ts"
 import { readServers } from "./McpConfigFile.ts"
 
 /** Why a runtime may not start. */
@@ -68,23 +70,27 @@ export interface Parts {
   /** Who answers what MCP servers ask while their tools run. */
   readonly mcpQuestions?: Layer.Layer<McpQuestions, StartError, LanguageModel.LanguageModel> | undefined
   readonly workerPool?:
-    | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | Workers | ToolExecutors>
+    | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | RateLimits | Workers | ToolExecutors>
     | undefined
 }
 
 export interface Options extends Parts {
-  /** Workers that run at a time (default 3). */
+  /** Workers of the pool `tools` that run at a time (default 3). */
   readonly permits?: number | undefined
   /** Tasks that may wait for one (default 50). */
   readonly queue?: number | undefined
   /** How long a task may wait (default 30 seconds). */
   readonly patience?: Duration.Input | undefined
+  /** Pools by name: more of one's own, and more to say of `tools`, `cpu` and `exports`. */
+  readonly pools?: Pools | undefined
   /** How often one session may call tools, all of them together (default: as often as it likes). */
   readonly toolRate?: Rate | undefined
   /** When a dependency that fails is left alone, and for how long (default: after 5 failures, for 1 s to 1 min). */
   readonly breakers?: PersistenceBreakers.Options | undefined
   /** Sessions in memory at the same time (default 100,000). */
   readonly sessions?: number | undefined
+  /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
+  readonly budget?: Limits | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
   readonly chaos?: boolean | undefined
   /** What is let go of once it is old (default nothing). */
@@ -107,6 +113,30 @@ const mcp = ({ mcpServers = [] }: Options) =>
     })
   )
 
+/** The pools there are: `cpu` runs as many as there are processors, `exports` one at a time. */
+export const poolsOf = ({
+  patience,
+  permits,
+  pools,
+  queue
+}: Pick<Options, "permits" | "queue" | "patience" | "pools">): Pools => ({
+  ...pools,
+  tools: { permits, queue, patience, ...pools?.["tools"] },
+  cpu: { permits: Math.min(maxPermits, availableParallelism()), ...pools?.["cpu"] },
+  exports: { permits: 1, ...pools?.["exports"] }
+})
+
+const pool = (options: Options) =>
+  Layer.unwrap(
+    Effect.suspend(() => {
+      const pools = poolsOf(options)
+      const { issues } = resolvePools(pools)
+      return issues.length === 0
+        ? Effect.succeed(BoundedWorkerPool.layer({ pools }))
+        : Effect.fail(InvalidConfig.fromIssues("pools", issues))
+    })
+  )
+
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<McpApprovals, E, R>) => {
   const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(
@@ -117,13 +147,10 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
       )
     )
   )
-  const pool =
-    options.workerPool ??
-    BoundedWorkerPool.layer({ permits: options.permits, capacity: options.queue, patience: options.patience })
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
-    Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions })),
-    Layer.provideMerge(pool),
+    Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions, budget: options.budget })),
+    Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provideMerge(mcp(options)),
     Layer.provide(approvals),

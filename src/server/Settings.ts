@@ -5,8 +5,11 @@ import { resolve } from "node:path"
 import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
 import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
+import type { Pools } from "../../services/worker/PoolLimits.ts"
+import type { Limits } from "../../services/session/Budget.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
 import { readFile } from "./McpConfigFile.ts"
+import * as poolsSetting from "./poolsSetting.ts"
 
 export interface Settings {
   /** Where everything is kept. */
@@ -19,10 +22,14 @@ export interface Settings {
   readonly queue: number
   /** How long a task may wait. */
   readonly patience: Duration.Duration
+  /** More about the pools, by name. */
+  readonly pools: Pools
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
   /** Declared in the file that was named. */
   readonly mcpServers: ReadonlyArray<McpServerConfig>
+  /** What a session and each of its turns may use up at most. */
+  readonly budget: Limits
   /** What is let go of once it is old: by default nothing. */
   readonly retention: Retention
   /** How often one session may call tools. */
@@ -64,6 +71,14 @@ const openTime = (name: string, byDefault: Duration.Duration) =>
     ),
     name
   ).pipe(Config.withDefault(byDefault))
+const amount = (name: string) =>
+  Config.schema(
+    Schema.Finite.check(Schema.isGreaterThan(0, { message: "an amount of money above 0, as 0.50" })),
+    name
+  ).pipe(Config.withDefault(undefined))
+
+/** Milliseconds of a duration: `10 minutes`. */
+const time = (name: string) => Config.Duration(name).pipe(Config.map(Duration.toMillis), Config.withDefault(undefined))
 
 const fromConfig = Config.all({
   dataDirectory: Config.schema(Schema.NonEmptyString, "ESPALIER_DATA").pipe(Config.withDefault(undefined)),
@@ -71,7 +86,24 @@ const fromConfig = Config.all({
   permits: Config.schema(int(1, 256), "ESPALIER_PERMITS").pipe(Config.withDefault(3)),
   queue: Config.schema(int(0, 100_000), "ESPALIER_QUEUE").pipe(Config.withDefault(50)),
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
+  pools: Config.String(poolsSetting.variable).pipe(Config.withDefault("{}")),
   chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
+  budget: Config.all({
+    steps: Config.schema(int(0, 10_000), "ESPALIER_STEPS").pipe(Config.withDefault(undefined)),
+    depth: Config.schema(int(0, 10), "ESPALIER_DEPTH").pipe(Config.withDefault(undefined)),
+    turnTokens: Config.schema(int(1, Number.MAX_SAFE_INTEGER), "ESPALIER_TURN_TOKENS").pipe(
+      Config.withDefault(undefined)
+    ),
+    sessionTokens: Config.schema(int(1, Number.MAX_SAFE_INTEGER), "ESPALIER_SESSION_TOKENS").pipe(
+      Config.withDefault(undefined)
+    ),
+    turnCost: amount("ESPALIER_TURN_COST"),
+    sessionCost: amount("ESPALIER_SESSION_COST"),
+    turnTime: time("ESPALIER_TURN_TIME"),
+    sessionTime: time("ESPALIER_SESSION_TIME")
+  }).pipe(
+    Config.map((given): Limits => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)))
+  ),
   retention: Config.all({
     workers: age("ESPALIER_RETENTION_WORKERS"),
     sessions: age("ESPALIER_RETENTION_SESSIONS"),
@@ -111,9 +143,13 @@ export const resolveSettings = Effect.fnUntraced(function* (given: {
     ...(given.port === undefined ? {} : { ESPALIER_PORT: String(given.port) }),
     ...(given.mcpConfig === undefined ? {} : { ESPALIER_MCP_CONFIG: given.mcpConfig })
   })
-  const { dataDirectory, mcpConfig, ...rest } = yield* fromConfig
+  const { dataDirectory, mcpConfig, pools, ...rest } = yield* fromConfig
     .parse(ConfigProvider.orElse(byHand, yield* ConfigProvider.ConfigProvider))
     .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
-  const mcpServers = mcpConfig === undefined ? [] : yield* readFile(mcpConfig)
-  return { ...rest, mcpServers, dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory)) } satisfies Settings
+  return {
+    ...rest,
+    mcpServers: mcpConfig === undefined ? [] : yield* readFile(mcpConfig),
+    pools: yield* poolsSetting.parse(pools),
+    dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory))
+  } satisfies Settings
 })

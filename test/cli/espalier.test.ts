@@ -5,11 +5,12 @@ import { join } from "node:path"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
 import { TopicStats } from "../../services/events/TopicStats.ts"
 import { errorCodes } from "../../services/gateway/ErrorCodes.ts"
+import { Permission } from "../../services/permission/Permission.ts"
 import { Session, SessionSummary } from "../../services/session/Session.ts"
 import { TreeNode } from "../../services/supervision/SupervisionTree.ts"
 import { ToolDescription } from "../../services/tools/Tools.ts"
 import { Worker, WorkerSummary } from "../../services/worker/Worker.ts"
-import { PoolStatus } from "../../services/worker/WorkerPool.ts"
+import { PoolStatus } from "../../services/worker/PoolStatus.ts"
 import { version } from "../../src/version.ts"
 import manifest from "../../package.json" with { type: "json" }
 import { busywork, espalier, type Server, server, start } from "../support/CommandLine.ts"
@@ -95,6 +96,29 @@ layer(ServerLayer, { excludeTestServices: true })("espalier", (it) => {
       assert.strictEqual(rest.stdout.trim().split("\n").length, 2)
       const none = yield* command("events", `session:${id}`, "--from", "6")
       assert.deepStrictEqual([none.status, none.stdout], [0, ""])
+    })
+  )
+
+  it.effect("what a person has to allow is shown whole, with what is hidden in it, and can be answered once", () =>
+    Effect.gen(function* () {
+      const running = yield* Running
+      const { id } = yield* json(Session, "session", "start")
+      const text = '/tool analyze_codebase {"repoUrl":"file:///no/such/\u202eplace"}'
+      const sending = yield* start(running, "session", "send", id, text, "--wait")
+      yield* Effect.promise(() => sending.until("stderr", /waits for permission: .*\/\\u\{202e\}place/))
+      const shown = yield* command("session", "permissions", id)
+      assert.match(shown.stdout, /arguments +\{"repoUrl":"file:\/\/\/no\/such\/\\u\{202e\}place"\}/)
+      assert.match(shown.stdout, /touches +read, network/)
+      const [asked] = yield* json(Schema.Array(Permission), "session", "permissions", id)
+      const permissionId = asked?.permissionId ?? ""
+      const wrong = yield* command("session", "approve", id, permissionId, "--hash", "0")
+      assert.strictEqual(wrong.status, errorCodes.PermissionMismatch.exit, wrong.stderr)
+      assert.include((yield* command("session", "show", id)).stdout, "awaiting_permission")
+      const denied = yield* command("session", "deny", id)
+      assert.match(denied.stdout, /^denied analyze_codebase .*202e/)
+      assert.match((yield* Effect.promise(() => sending.ended)).stdout, /did not allow/)
+      const again = yield* command("session", "approve", id, permissionId)
+      assert.strictEqual(again.status, errorCodes.PermissionAlreadyResolved.exit, again.stderr)
     })
   )
 

@@ -148,7 +148,6 @@ export const sessionManagerContract = (layer: Layer.Layer<Around, unknown>) => {
         const expected = {
           "/tool nothing_such": "tool_not_found",
           '/tool echo {"text":1}': "invalid_input",
-          "/tool guarded": "permission_required",
           "/tool failing": "no_luck",
           "/tool broken": "tool_crashed"
         }
@@ -158,6 +157,53 @@ export const sessionManagerContract = (layer: Layer.Layer<Around, unknown>) => {
           const { outcome } = yield* until(id, is("ToolCallSettled"))
           assert.strictEqual(outcome._tag === "ToolFailed" ? outcome.failure.code : outcome._tag, code)
           assert.strictEqual((yield* until(id, is("TurnEnded"))).outcome, "completed")
+        }
+      })
+    )
+
+    promises(
+      "asks before it runs what a person has to allow, and runs it or not as the person says",
+      Effect.gen(function* () {
+        const manager = yield* SessionManager
+        const world = yield* World
+        for (const decision of ["allow", "deny"] as const) {
+          const { id } = yield* manager.start({})
+          yield* manager.send({ sessionId: id, text: '/tool shell {"text":"hello"}' })
+          yield* until(id, is("PermissionRequested"))
+          assert.strictEqual((yield* manager.get(id)).status, "awaiting_permission")
+          assert.deepStrictEqual(world.runs, decision === "allow" ? [] : ["shell"])
+          const [asked, ...others] = yield* manager.permissions(id)
+          assert.strictEqual(others.length, 0)
+          if (asked === undefined) return assert.fail("nothing is asked")
+          const { hash, permissionId } = asked
+          assert.deepInclude(asked, { tool: "shell", args: { text: "hello" }, classes: ["exec"] })
+          yield* manager.resolvePermission({ sessionId: id, permissionId, decision, hash })
+          const { outcome } = yield* until(id, is("ToolCallSettled"))
+          assert.strictEqual(outcome._tag, decision === "allow" ? "ToolCompleted" : "ToolFailed")
+          yield* ended(id, 1)
+          assert.strictEqual((yield* manager.get(id)).status, "idle")
+          const again = yield* Effect.flip(manager.resolvePermission({ sessionId: id, permissionId, decision, hash }))
+          assert.strictEqual(again._tag, "PermissionAlreadyResolved")
+        }
+        assert.deepStrictEqual(world.runs, ["shell"])
+      })
+    )
+
+    promises(
+      "asks nobody in a session that is unattended, and for nothing that its rules allow or deny",
+      Effect.gen(function* () {
+        const manager = yield* SessionManager
+        const expected = [
+          [{ mode: "unattended" }, "permission_required"],
+          [{ rules: [{ class: "exec", decision: "deny" }] }, "permission_denied"],
+          [{ rules: [{ tool: "sh*", decision: "allow" }] }, undefined],
+          [{ mode: "unattended", rules: [{ tool: "sh*", decision: "allow" }] }, undefined]
+        ] as const
+        for (const [permissions, code] of expected) {
+          const { id } = yield* manager.start({ permissions })
+          yield* manager.send({ sessionId: id, text: "/tool shell" })
+          const { outcome } = yield* until(id, is("ToolCallSettled"))
+          assert.strictEqual(outcome._tag === "ToolFailed" ? outcome.failure.code : undefined, code)
         }
       })
     )

@@ -619,6 +619,23 @@ export const supervisorContract = (layer: Layer.Layer<Supervisor>) => {
       assert.strictEqual((yield* Effect.flip(ref.deleteChild("b")))._tag, "ChildRunning")
     })
 
+    test("whoever has started a child finds it running, however many others start at the same time", function* () {
+      const ref = yield* startDynamic()
+      const start = (number: number) =>
+        Effect.gen(function* () {
+          const id = `child ${number}`
+          yield* ref.startChild({ id, restart: "temporary", start: Effect.succeed(Effect.never) })
+          yield* ref.crashChild(id)
+        })
+      yield* Effect.forEach(
+        Array.from({ length: 1_000 }, (_, index) => index),
+        start,
+        { concurrency: "unbounded", discard: true }
+      )
+      yield* settle
+      assert.strictEqual(yield* states(ref), "")
+    })
+
     test("no more than maxChildren, and room again when one has ended", function* () {
       const probe = makeProbe()
       const ref = yield* startDynamic({ maxChildren: 2 })

@@ -6,14 +6,24 @@ import * as Topic from "../../services/events/Topic.ts"
 import { type EventBus } from "../../services/events/EventBus.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
+import type { RateLimits } from "../../services/limits/RateLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
 import type { ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import { ToolCall, ToolFailure } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import { type WorkerEvent, isTerminal } from "../../services/worker/WorkerEvent.ts"
+import type { Pools } from "../../services/worker/PoolLimits.ts"
 import { WorkerId } from "../../services/worker/WorkerId.ts"
-import { PoolSaturated, WorkerEnded, WorkerNotFound, WorkerPool } from "../../services/worker/WorkerPool.ts"
+import {
+  PoolDraining,
+  PoolNotFound,
+  PoolSaturated,
+  type QuotaExceeded,
+  WorkerEnded,
+  WorkerNotFound,
+  WorkerPool
+} from "../../services/worker/WorkerPool.ts"
 import { eventually } from "../support/eventually.ts"
 import { layerDurable, layerProcess, PoolWorld } from "../support/PoolWorld.ts"
 
@@ -22,9 +32,10 @@ export interface Options {
   readonly capacity?: number
   readonly patience?: Duration.Input
   readonly grace?: Duration.Input
+  readonly pools?: Pools
 }
 
-type Needs = Journal | EventBus | Tools | Registry | Workers | ToolExecutors
+type Needs = Journal | EventBus | Tools | Registry | RateLimits | Workers | ToolExecutors
 
 /** Starts a pool as a process does; `stop` ends the process. The world and its journal stay. */
 export const startPool = <E, R>(layer: Layer.Layer<WorkerPool, E, R>) =>
@@ -84,7 +95,7 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
       const pool = yield* WorkerPool
       for (let index = 0; index < 5; index++) yield* pool.submit(world.task(`t${index}`))
       const refusal = yield* Effect.flip(pool.submit(world.task("too many")))
-      assert.deepStrictEqual(refusal, new PoolSaturated({ running: 2, queued: 3 }))
+      assert.deepStrictEqual(refusal, new PoolSaturated({ pool: "tools", running: 2, queued: 3 }))
       const heads = yield* Journal.use((journal) => journal.heads({ prefix: "worker:", limit: 100 }))
       assert.strictEqual(heads.length, 5)
       assert.strictEqual((yield* pool.status).refused, 1)
@@ -548,6 +559,220 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
       assert.strictEqual((yield* idsOf({ limit: 2, sessionId: three, status: "completed" })).length, 2)
       assert.deepStrictEqual(yield* idsOf({ limit: 1, status: "queued", before: queued[0] }), queued.slice(1, 2))
     })
+  )
+
+  test(
+    "runs a session's most urgent tasks first: by the task's priority, else by its tool's",
+    { permits: 1 },
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      world.addTool("urgent", { priority: 8 })
+      yield* pool.submit(world.task("gate"))
+      for (const [name, priority, tool] of [
+        ["low", 1, "once"],
+        ["usual", undefined, "once"],
+        ["high", 9, "once"],
+        ["urgent", undefined, "urgent"]
+      ] as const) {
+        world.program(name, Effect.succeed(name))
+        yield* pool.submit({ ...world.task(name, { tool }), priority })
+      }
+      yield* world.finish("gate")
+      yield* eventually("all ran", () => world.starts.length === 5)
+      assert.deepStrictEqual(world.starts, ["gate", "high", "urgent", "usual", "low"])
+    })
+  )
+
+  test(
+    "keeps pools apart: one that is full holds up no other",
+    { permits: 1, capacity: 0, pools: { cpu: { permits: 2, queue: 1 } } },
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      world.addTool("crunch", { pool: "cpu" })
+      world.addTool("lost", { pool: "gpu" })
+      yield* pool.submit(world.task("a"))
+      assert.strictEqual((yield* Effect.flip(pool.submit(world.task("b"))))._tag, "PoolSaturated")
+      for (const name of ["c", "d", "e"]) yield* pool.submit(world.task(name, { tool: "crunch" }))
+      const refusal = yield* Effect.flip(pool.submit(world.task("f", { tool: "crunch" })))
+      assert.deepStrictEqual(refusal, new PoolSaturated({ pool: "cpu", running: 2, queued: 1 }))
+      yield* eventually("three run", () => world.running === 3)
+      const lost = yield* Effect.flip(pool.submit(world.task("g", { tool: "lost" })))
+      assert.deepStrictEqual(lost, new PoolNotFound({ pool: "gpu", available: ["tools", "cpu"] }))
+      const { pools, ...tools } = yield* pool.status
+      assert.deepInclude(tools, { running: 1, queued: 0, refused: 1 })
+      assert.deepInclude(pools[1], { name: "cpu", running: 2, queued: 1, refused: 1 })
+      assert.deepStrictEqual(yield* pool.load, { running: 3, queued: 1 })
+    })
+  )
+
+  test(
+    "runs no more of a session or a key than its quota, and tells what it refuses and until when",
+    {
+      permits: 4,
+      pools: { tools: { perSession: { running: 1, queued: 2 }, perKey: { running: 2 } } }
+    },
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const submit = (name: string, key: string) =>
+        pool.submit({ ...world.task(name, { session: name.slice(0, 1) }), key })
+      for (const name of ["a1", "a2", "a3"]) yield* submit(name, "coder")
+      const { retryAfter, ...refusal } = yield* Effect.flip(submit("a4", "coder")) as Effect.Effect<QuotaExceeded>
+      assert.deepInclude(refusal, { pool: "tools", of: "session", name: "ses_a", quota: "queued", limit: 2 })
+      assert.isAtLeast(retryAfter, 1_000)
+      yield* submit("b1", "coder")
+      yield* submit("c1", "coder")
+      yield* submit("d1", "writer")
+      yield* eventually("what may run runs", () => world.running === 3)
+      assert.deepStrictEqual([...world.starts].sort(), ["a1", "b1", "d1"])
+      yield* world.finish("b1")
+      yield* eventually("the key goes on", () => world.starts.includes("c1"))
+      yield* world.finish("a1")
+      yield* eventually("the session goes on", () => world.starts.includes("a2"))
+      assert.isAtMost(world.mostRunning, 3)
+    })
+  )
+
+  test(
+    "takes no more of a session in a minute than its quota, and says when it will again",
+    { pools: { tools: { permits: 20, perSession: { perMinute: 6 }, perKey: { perMinute: 9 } } } },
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const submit = (name: string, session: string) => pool.submit({ ...world.task(name, { session }), key: "coder" })
+      for (let index = 0; index < 6; index++) yield* submit(`a${index}`, "a")
+      const error = yield* Effect.flip(submit("a6", "a"))
+      assert.deepInclude(error, { of: "session", name: "ses_a", quota: "perMinute", limit: 6, retryAfter: 10_000 })
+      for (let index = 0; index < 3; index++) yield* submit(`b${index}`, "b")
+      assert.deepInclude(yield* Effect.flip(submit("b3", "b")), { of: "key", name: "coder", quota: "perMinute" })
+      yield* TestClock.adjust("10 seconds")
+      yield* submit("a7", "a")
+      assert.deepInclude((yield* pool.status).pools[0], { refused: 2 })
+    })
+  )
+
+  test(
+    "starts nothing while it is paused, takes what comes, and goes on when it is resumed",
+    { permits: 2, capacity: 2 },
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      yield* pool.submit(world.task("a"))
+      yield* eventually("running", () => world.running === 1)
+      assert.strictEqual((yield* pool.pause("tools")).mode, "paused")
+      yield* pool.submit(world.task("b"))
+      const impatient = yield* pool.submit(world.task("c"))
+      yield* Effect.flip(pool.submit(world.task("d")))
+      yield* world.finish("a")
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(world.starts, ["a"])
+      yield* pool.cancel(impatient, "no longer")
+      assert.strictEqual((yield* pool.resume("tools")).mode, "open")
+      yield* eventually("it goes on", () => world.starts.includes("b"))
+      yield* pool.pause("tools")
+      const late = yield* pool.submit(world.task("e"))
+      yield* TestClock.adjust("30 seconds")
+      yield* eventually("patience ends", () => world.eventsOf(late).includes("WorkerFailed"))
+      yield* pool.resume("tools")
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(world.starts, ["a", "b"])
+      assert.deepInclude((yield* pool.status).pools[0], { timedOut: 1, failed: 1 })
+    })
+  )
+
+  test(
+    "drains: refuses what comes, runs what it has, tells when nothing is left, and opens again",
+    { permits: 1 },
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      yield* pool.submit(world.task("a"))
+      yield* pool.submit(world.task("b"))
+      yield* eventually("running", () => world.running === 1)
+      yield* pool.drain("tools")
+      assert.deepStrictEqual(yield* Effect.flip(pool.submit(world.task("c"))), new PoolDraining({ pool: "tools" }))
+      const told = () => world.published.flatMap(({ event, topic }) => (topic === Topic.pool ? [event._tag] : []))
+      yield* world.finish("a")
+      yield* eventually("the next runs", () => world.starts.includes("b"))
+      assert.deepStrictEqual(told(), ["PoolDraining"])
+      yield* world.finish("b")
+      yield* eventually("drained", () => told().includes("PoolDrained"))
+      yield* pool.resume("tools")
+      yield* pool.submit(world.task("d"))
+      yield* eventually("open again", () => world.starts.includes("d"))
+      assert.deepStrictEqual(told(), ["PoolDraining", "PoolDrained", "PoolResumed"])
+    })
+  )
+
+  test(
+    "takes a new size at once, keeps what runs, and tells of it",
+    { permits: 1 },
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      for (const name of ["a", "b", "c", "d"]) yield* pool.submit(world.task(name))
+      yield* eventually("one runs", () => world.running === 1)
+      assert.deepInclude(yield* pool.resize("tools", { permits: 3 }), { permits: 3, min: 3, max: 3 })
+      yield* eventually("three run", () => world.running === 3)
+      yield* pool.resize("tools", { permits: 1 })
+      assert.strictEqual(world.running, 3)
+      yield* world.finish("a")
+      yield* world.finish("b")
+      yield* eventually("two ended", () => world.running === 1)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(world.starts, ["a", "b", "c"])
+      yield* world.finish("c")
+      yield* eventually("the last runs", () => world.starts.includes("d"))
+      const { scaling } = yield* pool.resize("tools", { permits: 1, max: 4 })
+      assert.deepStrictEqual(
+        scaling.map(({ by, from, to }) => [from, to, by]),
+        [
+          [1, 3, "operator"],
+          [3, 1, "operator"]
+        ]
+      )
+      const invalid = yield* Effect.flip(pool.resize("tools", { permits: 5 }))
+      assert.include(invalid.message, "the pool scales itself from 1 to 4")
+      assert.deepStrictEqual(
+        yield* Effect.flip(pool.pause("nowhere")),
+        new PoolNotFound({ pool: "nowhere", available: ["tools"] })
+      )
+      const resized = world.published.filter(({ event }) => event._tag === "PoolResized")
+      assert.strictEqual(resized.length, 2)
+    })
+  )
+
+  it.effect("keeps pool, priority and quota of what it accepted over a restart", () =>
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      world.addTool("crunch", { pool: "cpu", idempotent: true })
+      const options = { permits: 1, pools: { cpu: { permits: 2, perKey: { running: 1 } } } }
+      const first = yield* startPool(fresh(options))
+      yield* first.pool.pause("cpu")
+      const submit = (name: string, session: string, priority: number, key: string) =>
+        Effect.andThen(
+          TestClock.adjust(1),
+          first.pool.submit({ ...world.task(name, { session, tool: "crunch" }), priority, key })
+        )
+      yield* submit("low", "one", 0, "coder")
+      yield* submit("high", "one", 9, "coder")
+      const other = yield* submit("other", "two", 5, "writer")
+      yield* first.stop
+      assert.deepStrictEqual(world.starts, [])
+
+      const second = yield* startPool(fresh(options))
+      yield* eventually("two run", () => world.running === 2)
+      assert.deepStrictEqual(world.starts, ["high", "other"])
+      assert.deepInclude(yield* second.pool.get(other), { pool: "cpu", priority: 5, key: "writer" })
+      yield* second.stop
+
+      // A pool that is not there any more leaves its work to `tools`.
+      const third = yield* startPool(fresh({ permits: 3 }))
+      yield* eventually("all run", () => world.running === 3)
+      assert.deepInclude((yield* third.pool.status).pools[0], { name: "tools", running: 3 })
+    }).pipe(Effect.scoped, Effect.provide(layerDurable))
   )
 
   it.effect("takes up after a restart what was accepted: in order, each once", () =>

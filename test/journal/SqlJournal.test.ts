@@ -130,6 +130,36 @@ describe("SqlJournal", () => {
     }).pipe(Effect.provide(journalIn(temporaryDirectory)))
   )
 
+  it.live("a page of large events ends once it is large, with at least one, and the next goes on after it", () =>
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const stream = sessionTopic("a")
+      // Ten inline and one beside, over and over.
+      const lengths = Array.from({ length: 44 }, (_, n) => (n % 11 === 10 ? 200_000 : 10_000))
+      for (const [after, length] of lengths.entries()) {
+        const event = { _tag: "SessionEnded" as const, reason: "x".repeat(length) }
+        yield* journal.append([{ stream, after, events: [event], open: true, summary: "{}" }])
+      }
+      const pages: Array<number> = []
+      let after = 0
+      while (after < lengths.length) {
+        const found = yield* journal.read({ stream, after, limit: 256, size: 50_000 })
+        assert.deepStrictEqual(
+          found.map(({ sequence }) => sequence),
+          found.map((_, index) => after + 1 + index)
+        )
+        pages.push(found.length)
+        after += found.length
+      }
+      assert.isTrue(
+        pages.every((count) => count >= 1 && count <= 5),
+        pages.join()
+      )
+      assert.isAbove(pages.length, 8)
+      assert.strictEqual((yield* journal.read({ stream, after: 0, limit: 256 })).length, lengths.length)
+    }).pipe(Effect.provide(journalIn(temporaryDirectory)))
+  )
+
   it.live("an append whose row the store refuses fails alone", () =>
     Effect.gen(function* () {
       const directory = yield* temporaryDirectory

@@ -90,8 +90,19 @@ const runtime = (sabotage: Sabotage, directory: string) =>
       Effect.map(MemoryRegistry.make, (registry) =>
         Registry.of({
           ...registry,
-          update: (key, update) =>
-            Effect.andThen(key.role === "main" ? sabotage.pass("registry") : Effect.void, registry.update(key, update))
+          register: (registration) =>
+            Effect.map(registry.register(registration), (handle) => ({
+              get agent() {
+                return handle.agent
+              },
+              update: (update) =>
+                Effect.andThen(
+                  registration.key.role === "main" ? sabotage.pass("registry") : Effect.void,
+                  handle.update(update)
+                ),
+              lost: handle.lost,
+              leave: handle.leave
+            }))
         })
       )
     ),

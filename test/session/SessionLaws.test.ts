@@ -21,7 +21,13 @@ const Step = Schema.Literals([
   "breathe",
   "breathe",
   "own tool",
-  "own worker"
+  "own worker",
+  "ask",
+  "answer",
+  "interrupt",
+  "roll back",
+  "delegate",
+  "delegate and ask"
 ])
 
 describe("laws of sessions", () => {
@@ -61,6 +67,7 @@ describe("laws of sessions", () => {
                 case "open":
                   yield* Deferred.succeed(world.gate("wait_again"), "done")
                   yield* Deferred.succeed(world.gate("wait_heavy"), "done")
+                  yield* Deferred.succeed(world.gate("wait_shell"), "done")
                   world.forgetGates()
                   break
                 case "crash":
@@ -78,6 +85,32 @@ describe("laws of sessions", () => {
                 case "own worker":
                   yield* go(manager.runTool({ sessionId: id, tool: "wait_other", args: {} }))
                   break
+                case "ask":
+                  yield* go(manager.send({ sessionId: id, text: "/tool wait_shell" }))
+                  break
+                case "answer":
+                  yield* go(
+                    Effect.flatMap(manager.permissions(id), (asked) =>
+                      Effect.forEach(asked, ({ hash, permissionId }) =>
+                        manager.resolvePermission({ sessionId: id, permissionId, hash, decision: "allow" })
+                      )
+                    )
+                  )
+                  break
+                case "delegate":
+                  yield* go(
+                    manager.send({ sessionId: id, text: '/tool delegate {"task":"/tool wait_again","deadline":30}' })
+                  )
+                  break
+                case "delegate and ask":
+                  yield* go(manager.send({ sessionId: id, text: '/tool delegate {"task":"/tool wait_shell"}' }))
+                  break
+                case "interrupt":
+                  yield* go(manager.send({ sessionId: id, text: "now", whenBusy: "interrupt" }))
+                  break
+                case "roll back":
+                  yield* go(manager.send({ sessionId: id, text: "instead", whenBusy: "rollback" }))
+                  break
                 case "breathe":
                   for (let i = 0; i < 20; i++) yield* Effect.yieldNow
                   break
@@ -93,6 +126,11 @@ describe("laws of sessions", () => {
                 )
               )
             assert.deepInclude(yield* manager.get(id), { status: "ended", queued: 0, workers: [] })
+            const subs = yield* manager.list({ parent: id, limit: 100 })
+            for (const sub of subs) {
+              assert.strictEqual(sub.status, "ended")
+              assertLaws((yield* eventsOf(sub.id)).map(({ event }) => event))
+            }
             return yield* eventsOf(id)
           })
         )

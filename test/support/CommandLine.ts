@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { temporaryDirectory } from "./temporaryDirectory.ts"
@@ -92,9 +92,15 @@ export const server = Effect.fnUntraced(function* (
   return { url, dataDirectory, running } satisfies Server
 })
 
+/** Memory of a server that runs as a process of its own. */
+export const rssOf = ({ process: { pid } }: Running): number =>
+  Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024
+
 /** A command that runs until the scope closes. */
-export const start = ({ url }: Pick<Server, "url">, ...args: ReadonlyArray<string>) =>
-  scoped("cli/espalier.ts", args, { ESPALIER_URL: url })
+export const start = (
+  { env = {}, url }: Pick<Server, "url"> & { readonly env?: Readonly<Record<string, string>> },
+  ...args: ReadonlyArray<string>
+) => scoped("cli/espalier.ts", args, { ESPALIER_URL: url, ...env })
 
 /** A command, run to its end. */
 export const espalier = (server: Pick<Server, "url">, ...args: ReadonlyArray<string>) =>

@@ -54,7 +54,9 @@ const Sessions = Layer.effect(
             createdAt: 0,
             updatedAt: 0,
             queued: 0,
+            permissions: [],
             workers: [],
+            subSessions: [],
             sequence: 1
           }
           const recorded = yield* journal.append([
@@ -108,7 +110,8 @@ const Pool = Layer.mock(WorkerPool, {
     completed: 0,
     failed: 0,
     cancelled: 0,
-    refused: 0
+    refused: 0,
+    pools: []
   }),
   get: (workerId) => Effect.fail(new WorkerNotFound({ workerId })),
   list: () => Effect.succeed([])

@@ -1,8 +1,10 @@
 /** A gateway over the fake runtime on a free port, and raw ways to reach it. */
-import { Context, Layer, Logger } from "effect"
+import { Context, Effect, Layer, Logger } from "effect"
 import { createConnection, type Socket } from "node:net"
 import * as HttpGateway from "../../layers/gateway/HttpGateway.ts"
+import * as Topic from "../../services/events/Topic.ts"
 import type { ConnectionLimits } from "../../services/gateway/ConnectionLimits.ts"
+import type * as Client from "../../src/client.ts"
 import * as FakeRuntime from "./FakeRuntime.ts"
 
 export class ServerUrl extends Context.Service<ServerUrl, string>()("test/ServerUrl") {}
@@ -95,3 +97,26 @@ export const socket = async (url: string) => {
     }
   }
 }
+
+/** A call as it goes over the wire. */
+export const call = (id: number, tag: string, payload: unknown = null) => ({
+  _tag: "Request",
+  id,
+  tag,
+  payload,
+  headers: []
+})
+
+/** How many listen. */
+export const subscribersOf = (espalier: Client.Operation, topic?: Topic.Topic) =>
+  Effect.map(espalier.TopicStats({ limit: 1, ...(topic === undefined ? {} : { topic }) }), (topics) =>
+    topics.reduce((sum, { subscribers }) => sum + subscribers, 0)
+  )
+
+/** A session with so many messages of so many characters. */
+export const sessionOf = Effect.fnUntraced(function* (espalier: Client.Operation, messages: number, length: number) {
+  const { id } = yield* espalier.StartSession({ title: "" })
+  const text = "x".repeat(length)
+  yield* Effect.forEach(Array.from({ length: messages }), () => espalier.SendMessage({ sessionId: id, text }))
+  return { id, topic: Topic.ofSession(id) }
+})

@@ -1,5 +1,6 @@
 /** Everything around a worker pool, by hand: tools that do what a test says, and a record of all that happened. */
 import { Context, Deferred, Duration, Effect, Layer, type Schema } from "effect"
+import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
@@ -175,7 +176,7 @@ const surroundings = Layer.mergeAll(
 )
 
 /** What a process has of its own. */
-export const layerProcess = MemoryRegistry.layer.pipe(
+export const layerProcess = Layer.merge(MemoryRegistry.layer, TokenRateLimits.layer()).pipe(
   Layer.provideMerge(Layer.provide(RuntimeTree.layer, FiberSupervisor.layer)),
   Layer.provideMerge(surroundings)
 )

@@ -7,8 +7,10 @@ import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
+import * as Delegate from "../../layers/tools/Delegate.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
+import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import type { Recorded, RuntimeEvent } from "../../services/events/RuntimeEvent.ts"
@@ -91,6 +93,10 @@ const toolSet = ToolSet.layer([
   tool("wait_heavy", { weight: "heavy", idempotent: true }),
   tool("wait_other", { weight: "heavy", idempotent: true }),
   tool("guarded", { needsPermission: true }),
+  tool("shell", { classes: ["exec"] }),
+  tool("wait_shell", { classes: ["exec"], weight: "heavy", idempotent: true }),
+  tool("wait_write", { classes: ["write"], idempotent: true }),
+  Delegate.make,
   tool("broken", { run: () => Effect.die(new Error("poisoned")) }),
   tool("failing", { run: () => Effect.fail(new Tool.ToolFailure({ code: "no_luck", message: "try another day" })) }),
   tool("silent", { run: () => Effect.never, deadline: "1 minute" })
@@ -104,9 +110,9 @@ export interface Options extends LocalSessionManager.Options {
 const tree = Layer.provide(RuntimeTree.layer, FiberSupervisor.layer)
 
 /** What a process has of its own; closing it is the death of the process. */
-export const layerProcess = ({ limit, model = OfflineModel.layer, pool }: Options = {}) =>
-  LocalSessionManager.layer({ limit }).pipe(
-    Layer.provideMerge(BoundedWorkerPool.layer(pool)),
+export const layerProcess = ({ budget, limit, model = OfflineModel.layer, pool }: Options = {}) =>
+  LocalSessionManager.layer({ budget, limit }).pipe(
+    Layer.provideMerge(BoundedWorkerPool.layer(pool).pipe(Layer.provide(TokenRateLimits.layer()))),
     Layer.provideMerge(Layer.mergeAll(toolSet, model)),
     Layer.provideMerge(MemoryRegistry.layer),
     Layer.provideMerge(PubSubEventBus.layer()),

@@ -7,6 +7,8 @@ export const assertLaws = (events: ReadonlyArray<RuntimeEvent>): void => {
   const turns = new Map<string, "running" | "over">()
   const calls = new Map<string, "asked" | "settled">()
   const answered = new Set<string>()
+  const subs = new Map<string, "alive" | "ended">()
+  const permissions = new Map<string, "pending" | "allow" | "deny">()
   events.forEach((event, index) => {
     assert.isTrue((event._tag === "SessionStarted") === (index === 0), "starts once, first")
     switch (event._tag) {
@@ -32,6 +34,31 @@ export const assertLaws = (events: ReadonlyArray<RuntimeEvent>): void => {
         assert.strictEqual(calls.get(event.callId), "asked", "a call that was asked for is settled once")
         calls.set(event.callId, "settled")
         break
+      case "PermissionRequested":
+        if (event.path === undefined) {
+          assert.strictEqual(calls.get(event.callId), "asked", "a call that is not settled is asked about")
+        }
+        assert.isFalse(permissions.has(event.permissionId), "asked once")
+        permissions.set(event.permissionId, "pending")
+        break
+      case "PermissionResolved":
+        assert.strictEqual(permissions.get(event.permissionId), "pending", "answered once")
+        permissions.set(event.permissionId, event.decision)
+        break
+      case "ToolCallQueued":
+        assert.strictEqual(calls.get(event.callId), "asked", "a call that is not settled goes to the pool")
+        break
+      case "SubSessionStarted":
+        assert.isFalse(subs.has(event.sessionId), "begins once")
+        subs.set(event.sessionId, "alive")
+        break
+      case "SubSessionEnded":
+        assert.strictEqual(subs.get(event.sessionId), "alive", "ends once")
+        subs.set(event.sessionId, "ended")
+        break
+      case "TurnRolledBack":
+        assert.strictEqual(turns.get(event.turnId), "running", "a turn is rolled back before it ends")
+        break
       case "TurnEnded":
         assert.strictEqual(turns.get(event.turnId), "running", "a turn ends once")
         turns.set(event.turnId, "over")
@@ -40,6 +67,8 @@ export const assertLaws = (events: ReadonlyArray<RuntimeEvent>): void => {
         assert.strictEqual(index, events.length - 1, "nothing follows the end")
         assert.isFalse(Array.from(turns.values()).includes("running"), "no turn outlives its session")
         assert.isFalse(Array.from(calls.values()).includes("asked"), "no call outlives its session")
+        assert.isFalse(Array.from(subs.values()).includes("alive"), "no sub-session outlives its session")
+        assert.isFalse(Array.from(permissions.values()).includes("pending"), "no question outlives its session")
         break
       default:
         break

@@ -6,7 +6,7 @@ import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
 import { Tools } from "../../services/tools/Tools.ts"
 
 describe("BuiltInTools", () => {
-  it.effect("are three, described well enough for a model to call them", () =>
+  it.effect("are four, described well enough for a model to call them", () =>
     Effect.gen(function* () {
       const tools = yield* (yield* Tools).list
       assert.deepStrictEqual(
@@ -19,6 +19,7 @@ describe("BuiltInTools", () => {
         ]),
         [
           ["analyze_codebase", "heavy", true, "read network", false],
+          ["delegate", "fast", false, "", false],
           ["generate_report", "fast", true, "read", false],
           ["process_large_file", "heavy", true, "read", false]
         ]

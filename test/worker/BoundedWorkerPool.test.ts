@@ -131,6 +131,21 @@ describe("BoundedWorkerPool", () => {
     }).pipe(Effect.provide(environment()))
   )
 
+  it.effect("puts a worker that lost its executor before all that wait, however urgent", () =>
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      const executors = yield* ToolExecutors
+      const first = yield* pool.submit(world.task("first", { tool: "again" }))
+      yield* eventually("running", () => world.running === 1)
+      yield* pool.submit({ ...world.task("urgent"), priority: 9 })
+      yield* pool.submit(world.task("other", { session: "two" }))
+      yield* executors.terminateChild(first)
+      yield* eventually("running again", () => world.starts.length === 2)
+      assert.deepStrictEqual(world.starts, ["first", "first"])
+    }).pipe(Effect.provide(environment({ permits: 1 })))
+  )
+
   it.effect("frees the permit of a tool that cannot be stopped after its grace", () =>
     Effect.gen(function* () {
       const world = yield* PoolWorld

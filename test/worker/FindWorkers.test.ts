@@ -7,6 +7,7 @@ import { appendOf } from "../../layers/worker/WorkerRecords.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { CallId, SessionId } from "../../services/session/SessionId.ts"
 import { ofWorker } from "../../services/events/Topic.ts"
+import { resolvePools } from "../../services/worker/PoolLimits.ts"
 import { WorkerId } from "../../services/worker/WorkerId.ts"
 
 const stored = (n: number, sessionId: SessionId, isFailed: boolean) => {
@@ -46,7 +47,7 @@ describe("looking for workers", () => {
         ...journal,
         heads: (options) => Effect.tap(journal.heads(options), (heads) => Effect.sync(() => (looked += heads.length)))
       }
-      const state = new PoolState({ permits: 1, capacity: 1, patience: 10, lease: 10 }, yield* Clock.Clock)
+      const state = new PoolState({ pools: resolvePools({}).pools, lease: 10 }, yield* Clock.Clock)
       const { list } = FindWorkers.make(state, counting)
       const numbers = (options: Parameters<typeof list>[0]) =>
         Effect.map(list(options), (found) => found.map(({ id }) => Number(id.slice(4))))

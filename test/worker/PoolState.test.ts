@@ -3,6 +3,7 @@ import { Clock, Effect } from "effect"
 import { PoolState } from "../../layers/worker/PoolState.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import { CallId, SessionId } from "../../services/session/SessionId.ts"
+import { resolvePools } from "../../services/worker/PoolLimits.ts"
 import type { Worker } from "../../services/worker/Worker.ts"
 import { WorkerId } from "../../services/worker/WorkerId.ts"
 
@@ -14,6 +15,8 @@ const worker = (name: string): Worker => ({
   args: {},
   idempotent: false,
   limits: { deadline: 1, hardCap: 1 },
+  pool: "tools",
+  priority: 5,
   status: "queued",
   percent: 0,
   stage: "",
@@ -22,13 +25,15 @@ const worker = (name: string): Worker => ({
   sequence: 1
 })
 
+const settings = { pools: resolvePools({ tools: { permits: 1, queue: 1, patience: 10 } }).pools, lease: 10 }
+
 describe("PoolState", () => {
   it.effect("does not begin what was cancelled after it got its permit, nor begin anything twice", () =>
     Effect.gen(function* () {
-      const state = new PoolState({ permits: 1, capacity: 1, patience: 10, lease: 10 }, yield* Clock.Clock)
-      const admit = (name: string) => state.admit(worker(name), Topic.ofWorker(worker(name).id))
+      const state = new PoolState(settings, yield* Clock.Clock)
+      const admit = (name: string) =>
+        state.admit(state.main, state.ticketOf(state.main, worker(name)), worker(name), Topic.ofWorker(worker(name).id))
       const [first, second] = [admit("a"), admit("b")]
-      if (first === undefined || second === undefined) throw new Error("there is room for two")
       state.enqueue(first)
       state.enqueue(second)
       assert.strictEqual(first.phase, "granted")
@@ -38,7 +43,7 @@ describe("PoolState", () => {
       assert.strictEqual(second.phase, "granted")
       assert.isTrue(state.begin(second))
       assert.isFalse(state.begin(second))
-      assert.strictEqual(state.schedule.running, 1)
+      assert.strictEqual(state.main.schedule.running, 1)
     })
   )
 })
