@@ -54,7 +54,8 @@ export interface Surroundings {
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
   readonly limits: Limits
-  readonly offered: Effect.Effect<OfferedTools>
+  /** What a session's model is offered under its permissions. */
+  readonly offered: (permission: SessionState["permission"]) => Effect.Effect<OfferedTools>
 }
 
 const textOf = (text: string): Effect.Effect<AssistantText | undefined> =>
@@ -116,7 +117,13 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
   while (true) {
     const spent = yield* host.overBudget()
     if (spent !== undefined) return yield* host.end("failed", undefined, spent)
-    const answer = yield* ModelRound.ask(around.model, around.limits, yield* around.offered, entries, host.say)
+    const answer = yield* ModelRound.ask(
+      around.model,
+      around.limits,
+      yield* around.offered(host.state().permission),
+      entries,
+      host.say
+    )
     if (answer.broken !== undefined) {
       return yield* host.end("failed", yield* textOf(answer.text), answer.broken, answer.answer)
     }
