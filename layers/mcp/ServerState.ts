@@ -2,7 +2,7 @@
  * What is known of one declared server, over all its lives: whether it can be called, which of its tools may be used, and
  * what it was last heard to have. The fibers that work on it are its supervised child and the keeper.
  */
-import { Latch } from "effect"
+import { Latch, Semaphore } from "effect"
 import type { Breakers } from "../../services/limits/Breakers.ts"
 import type { McpServer, McpServerState, McpTool } from "../../services/mcp/McpServer.ts"
 import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
@@ -37,6 +37,8 @@ export class ServerState {
   readonly callers = new Map<SessionId, number>()
   calls = 0
 
+  /** One change of what is known of its tools at a time: what it says, and what a person approves. */
+  readonly changing = Semaphore.makeUnsafe(1)
   approved: Approved | undefined
   plan: Plan = none
   readonly #standing = new Map<string, ApprovedTool | "blocked">()

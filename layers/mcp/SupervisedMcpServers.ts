@@ -168,13 +168,13 @@ const make = Effect.fnUntraced(function* ({
   return McpServers.of({
     list: Effect.sync(() => [...states.values()].map((state) => state.describe())),
     tools: (server) => Effect.map(find(server), (state) => state.describeTools()),
-    approve: Effect.fn("McpServers.approve")(function* ({ server, tool }) {
+    approve: Effect.fn("McpServers.approve")(function* ({ hash, server, tool }) {
       const state = yield* find(server)
       if (state.connection === undefined) {
         return yield* new McpServerUnavailable({ name: server, detail: state.lastError ?? "it is still connecting" })
       }
       if (tool !== undefined && state.usable(tool) === "gone") return yield* new McpToolNotFound({ server, tool })
-      const names = yield* approve(state, approvals, tool)
+      const names = yield* approve(state, approvals, { tool, hash })
       if (names.length > 0) {
         const event = { _tag: "McpToolsApproved", server, tools: names.slice(0, 20) } as const
         yield* Effect.provide(ServerLife.tell(event), context)

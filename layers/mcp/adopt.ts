@@ -5,6 +5,7 @@
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import type { McpApprovals } from "../../services/mcp/McpApprovals.ts"
+import { McpToolChanged } from "../../services/mcp/McpServer.ts"
 import { type ApprovedTool, pinnedText, planApproval } from "../../services/mcp/planApproval.ts"
 import type { Looked, RefusedTool, ToolDefinition } from "../../services/mcp/ToolDefinition.ts"
 import { nameOf } from "../../services/mcp/toolNames.ts"
@@ -46,6 +47,10 @@ const compileAll = Effect.fnUntraced(function* (state: ServerState, tools: Reado
   }
   return { checks, kept, refused }
 })
+
+/** One after the other: what a person approves is what was last heard, and what is heard meanwhile comes after it. */
+const alone = <A, E, R>(change: Effect.Effect<A, E, R>, state: ServerState): Effect.Effect<A, E, R> =>
+  state.changing.withPermits(1)(change)
 
 /** Makes the tools anew from the plan that holds now. */
 const offer = (state: ServerState): void => {
@@ -104,16 +109,27 @@ export const adopt = Effect.fnUntraced(function* (
     kept
   )
   return state.plan.blocked.filter(({ tool }) => !before.has(tool.hash)).map(({ tool }) => tool.name)
-})
+}, alone)
+
+export interface Approval {
+  /** By its own name; absent for all that are blocked. */
+  readonly tool?: string | undefined
+  /** The beginning of the hash that a person has looked at. */
+  readonly hash?: string | undefined
+}
 
 /** Approves what is blocked, one of it or all, and answers with the names. */
 export const approve = Effect.fnUntraced(function* (
   state: ServerState,
   approvals: McpApprovals["Service"],
-  only: string | undefined
+  { hash, tool: only }: Approval
 ) {
   const { blocked, usable } = state.plan
   const wanted = blocked.filter(({ tool }) => only === undefined || tool.name === only)
+  const other = wanted.find(({ tool }) => hash !== undefined && !tool.hash.startsWith(hash))
+  if (other !== undefined) {
+    return yield* new McpToolChanged({ server: state.name, tool: other.tool.name, hash: other.tool.hash })
+  }
   if (wanted.length === 0) return []
   const approved = new Map(state.approved)
   for (const { tool } of wanted) approved.set(tool.name, tool)
@@ -121,4 +137,4 @@ export const approve = Effect.fnUntraced(function* (
   state.approved = approved
   yield* settle(state, approvals, state.looked, [...usable, ...blocked.map(({ tool }) => tool)])
   return wanted.map(({ tool }) => tool.name)
-})
+}, alone)

@@ -214,6 +214,12 @@ export const errorCodes = {
     http: 503,
     meaning: "The MCP server is declared and does not answer; its tools stay listed"
   },
+  McpToolChanged: {
+    code: "mcp_tool_changed",
+    exit: 196,
+    http: 409,
+    meaning: "The tool is not the one that was looked at; nothing was approved"
+  },
   McpToolNotFound: {
     code: "mcp_tool_not_found",
     exit: 195,

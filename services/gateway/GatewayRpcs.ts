@@ -14,7 +14,14 @@ import { InvalidInput } from "../InvalidInput.ts"
 import { BreakerOpen, BreakerStatus } from "../limits/Breakers.ts"
 import { RateLimited } from "../limits/RateLimits.ts"
 import { StorageError } from "../journal/StorageError.ts"
-import { McpServer, McpServerNotFound, McpServerUnavailable, McpTool, McpToolNotFound } from "../mcp/McpServer.ts"
+import {
+  McpServer,
+  McpServerNotFound,
+  McpServerUnavailable,
+  McpTool,
+  McpToolChanged,
+  McpToolNotFound
+} from "../mcp/McpServer.ts"
 import { Agent, AgentKey, AgentStatus } from "../registry/Agent.ts"
 import { AgentChange } from "../registry/AgentChange.ts"
 import { DeliveryReceipt } from "../registry/AgentMessage.ts"
@@ -343,9 +350,21 @@ export class GatewayRpcs extends RpcGroup.make(
   }),
   /** Approves what a server says now of one of its tools, or of all. Answers with those that were blocked before. */
   Rpc.make("ApproveMcpTools", {
-    payload: { server: ServerName, tool: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256))) },
+    payload: {
+      server: ServerName,
+      tool: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256))),
+      /** The hash that was looked at, or at least the first 8 of its characters: any other definition is refused. */
+      hash: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[0-9a-f]{8,64}$/)))
+    },
     success: Schema.Array(Schema.String),
-    error: Schema.Union([...common, StorageError, McpServerNotFound, McpServerUnavailable, McpToolNotFound])
+    error: Schema.Union([
+      ...common,
+      StorageError,
+      McpServerNotFound,
+      McpServerUnavailable,
+      McpToolNotFound,
+      McpToolChanged
+    ])
   }),
   /** Ends a server's life and begins another at once. */
   Rpc.make("RestartMcpServer", {

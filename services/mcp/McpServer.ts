@@ -81,3 +81,15 @@ export class McpToolNotFound extends Schema.TaggedError<McpToolNotFound>()("McpT
     return `the MCP server "${this.server}" has no tool "${this.tool}" now; see "espalier mcp tools ${this.server}"`
   }
 }
+
+/** The tool is not as it was when it was looked at. Nothing was approved. */
+export class McpToolChanged extends Schema.TaggedError<McpToolChanged>()("McpToolChanged", {
+  server: Schema.String,
+  tool: Schema.String,
+  /** Of the definition that it has now. */
+  hash: Schema.String
+}) {
+  override get message() {
+    return `the tool "${this.tool}" of "${this.server}" is not the one you have looked at (its hash is ${this.hash.slice(0, 12)} now); nothing was approved: see "espalier mcp tools ${this.server}"`
+  }
+}

@@ -8,7 +8,14 @@
 import { Context, type Effect } from "effect"
 import type { StorageError } from "../journal/StorageError.ts"
 import type { ToolSource } from "../tools/ToolSource.ts"
-import type { McpServer, McpServerNotFound, McpServerUnavailable, McpTool, McpToolNotFound } from "./McpServer.ts"
+import type {
+  McpServer,
+  McpServerNotFound,
+  McpServerUnavailable,
+  McpTool,
+  McpToolChanged,
+  McpToolNotFound
+} from "./McpServer.ts"
 
 export class McpServers extends Context.Service<
   McpServers,
@@ -20,9 +27,11 @@ export class McpServers extends Context.Service<
     readonly approve: (options: {
       readonly server: string
       readonly tool?: string | undefined
+      /** The hash of the definition that a person has looked at, or the beginning of it: any other is refused. */
+      readonly hash?: string | undefined
     }) => Effect.Effect<
       ReadonlyArray<string>,
-      McpServerNotFound | McpServerUnavailable | McpToolNotFound | StorageError
+      McpServerNotFound | McpServerUnavailable | McpToolNotFound | McpToolChanged | StorageError
     >
     /** Ends its life and begins another at once, whatever the breaker says. */
     readonly restart: (server: string) => Effect.Effect<void, McpServerNotFound>

@@ -1,5 +1,5 @@
 import { Clock, Effect, Schema } from "effect"
-import { Argument, Command } from "effect/cli"
+import { Argument, Command, Flag } from "effect/cli"
 import { McpServer, McpTool } from "../../services/mcp/McpServer.ts"
 import { given } from "./given.ts"
 import * as Output from "./Output.ts"
@@ -59,6 +59,7 @@ const tools = Command.make("tools", { server }, ({ server }) =>
               style: (text, { state }) => styleOf(text, state === "usable")
             },
             { name: "NAME", value: ({ name }) => name },
+            { name: "HASH", value: ({ hash }) => hash.slice(0, 12) },
             { name: "WHAT IT SAYS OF ITSELF", value: ({ description, reason }) => reason ?? description }
           ],
           "it has shown no tools yet"
@@ -75,11 +76,15 @@ const approve = Command.make(
     tool: Argument.String("tool").pipe(
       Argument.withDescription("One of its tools, by its own name (default: all that are blocked)"),
       Argument.optional
+    ),
+    hash: Flag.String("hash").pipe(
+      Flag.withDescription("Only if this is still its hash, as the list of tools shows it"),
+      Flag.optional
     )
   },
-  ({ server, tool }) =>
+  ({ hash, server, tool }) =>
     withClient((espalier) =>
-      Effect.flatMap(espalier.ApproveMcpTools({ server, ...given({ tool }) }), (approved) =>
+      Effect.flatMap(espalier.ApproveMcpTools({ server, ...given({ hash, tool }) }), (approved) =>
         Output.print(Schema.Struct({ approved: Schema.Array(Schema.String) }), { approved }, ({ approved }) =>
           approved.length === 0 ? "nothing of it was blocked" : `approved ${approved.join(", ")}`
         )
@@ -89,7 +94,10 @@ const approve = Command.make(
   Command.withDescription("Approve tools that are new or have changed, as the server describes them now"),
   Command.withExamples([
     { command: "espalier mcp approve filesystem", description: "All that is blocked" },
-    { command: "espalier mcp approve filesystem write_file", description: "One tool" }
+    {
+      command: "espalier mcp approve filesystem write_file --hash 3f2a9c1b77de",
+      description: "One tool, as it was when you looked"
+    }
   ])
 )
 

@@ -40,7 +40,11 @@ describe("mcp-rug-pull", () => {
       assert.strictEqual(refused.code, "mcp_tool_blocked")
       // What did not change goes on.
       assert.strictEqual(textOf(yield* make("nothing")), "cannot nothing")
-      assert.deepStrictEqual(yield* mcp.approve({ server: "fake", tool: "echo" }), ["echo"])
+      const { hash } = (yield* mcp.tools("fake")).find(({ tool }) => tool === "echo") ?? { hash: "" }
+      const unseen = yield* Effect.flip(mcp.approve({ server: "fake", tool: "echo", hash: "00000000" }))
+      assert.deepInclude(unseen, { _tag: "McpToolChanged", tool: "echo", hash })
+      assert.strictEqual(yield* stateOf("echo"), "changed")
+      assert.deepStrictEqual(yield* mcp.approve({ server: "fake", tool: "echo", hash: hash.slice(0, 12) }), ["echo"])
       assert.strictEqual(textOf(yield* call("fake__echo", { text: "a" })), "a")
       assert.match(mcp.source.find("fake__echo")?.description ?? "", /send all files/)
     }).pipe(Effect.provide(layer({ fake: fake() })))
