@@ -11,6 +11,7 @@ import * as Beam from "./beam.ts"
 import { toJson, toTable } from "./Figure.ts"
 import * as append from "./suites/append.ts"
 import * as fanOut from "./suites/fanOut.ts"
+import * as mcp from "./suites/mcp.ts"
 import * as pool from "./suites/pool.ts"
 import * as registry from "./suites/registry.ts"
 import * as rpc from "./suites/rpc.ts"
@@ -34,7 +35,8 @@ const program = Effect.gen(function* () {
     pool: pool.suite,
     append: append.suite,
     start: start.suite,
-    rpc: rpc.suite
+    rpc: rpc.suite,
+    mcp: mcp.suite
   }
   const unknown = wanted.filter((name) => !(name in suites))
   if (unknown.length > 0) {
