@@ -11,6 +11,7 @@ import * as Beam from "./beam.ts"
 import { toJson, toTable } from "./Figure.ts"
 import * as append from "./suites/append.ts"
 import * as fanOut from "./suites/fanOut.ts"
+import * as hibernation from "./suites/hibernation.ts"
 import * as mcp from "./suites/mcp.ts"
 import * as pool from "./suites/pool.ts"
 import * as registry from "./suites/registry.ts"
@@ -31,6 +32,7 @@ const program = Effect.gen(function* () {
     supervision: supervision.suite(beam),
     sessions: sessions.suite(beam),
     registry: registry.suite(beam),
+    hibernation: hibernation.suite,
     fanOut: fanOut.suite(beam),
     pool: pool.suite,
     append: append.suite,

@@ -7,7 +7,7 @@ import { announce } from "./meter.ts"
 
 const ready = Layer.effectDiscard(Effect.map(HttpGateway.url, (url) => announce(Number(new URL(url).port))))
 
-Layer.launch(ready.pipe(Layer.provide(Server.layerMemory({ port: 0 })))).pipe(
+Layer.launch(ready.pipe(Layer.provide(Server.layerMemory({ port: 0, limits: { callsPerSecond: 1_000_000 } })))).pipe(
   Effect.provideService(References.MinimumLogLevel, "Error"),
   NodeRuntime.runMain
 )

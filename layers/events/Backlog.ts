@@ -2,6 +2,7 @@
  * A subscriber's own bounded queue. Whoever fills it never waits here: what does not fit is settled by the policy, at
  * the cost of this subscriber alone.
  */
+import { endsTopic } from "../../services/events/endsTopic.ts"
 import type { Policy } from "../../services/events/Subscription.ts"
 import type { Batch, LiveEvent } from "./LiveTopics.ts"
 
@@ -19,6 +20,8 @@ export interface Taken {
   readonly before: Lost | undefined
   /** Dropped after the last of them. */
   readonly after: Lost | undefined
+  /** The topic's last event, after those that were dropped: whatever is lost, the end is not. */
+  readonly end: LiveEvent | undefined
   readonly isBehind: boolean
   /** Sequence of the first event that was dropped while behind. */
   readonly firstDropped: number | undefined
@@ -39,6 +42,7 @@ export class Backlog {
   #start = 0
   #before: Lost | undefined
   #after: Lost | undefined
+  #end: LiveEvent | undefined
   #isBehind = false
   #isCut = false
   #firstDropped: number | undefined
@@ -56,9 +60,21 @@ export class Backlog {
     return this.#events.length - this.#start
   }
 
+  /** What waits for the reader, the topic's end included. */
+  get waiting(): number {
+    return this.size + (this.#end === undefined ? 0 : 1)
+  }
+
   /** Events dropped by the policy that the reader has not been told of. */
   get untold(): number {
     return (this.#before?.count ?? 0) + (this.#after?.count ?? 0)
+  }
+
+  /** Those of them that come after a sequence: the others its reader has found on record. */
+  untoldAfter(sequence: number): number {
+    const after = (lost: Lost | undefined) =>
+      lost === undefined || lost.to <= sequence ? 0 : lost.from > sequence ? lost.count : lost.to - sequence
+    return after(this.#before) + after(this.#after)
   }
 
   /** Everything was dropped: its reader has to go back to the log. */
@@ -109,11 +125,13 @@ export class Backlog {
     this.#firstDropped ??= this.#before?.from
     this.#noteDropped(this.#waiting())
     if (this.#after !== undefined) this.#firstDropped ??= this.#after.from
+    if (this.#end !== undefined) this.#noteDropped([this.#end])
     this.#noteDropped(batch)
     this.#events = []
     this.#start = 0
     this.#before = undefined
     this.#after = undefined
+    this.#end = undefined
     this.#isBehind = true
   }
 
@@ -128,6 +146,7 @@ export class Backlog {
       events: isAll ? this.#waiting() : this.#events.slice(this.#start, this.#start + max),
       before: this.#before,
       after: isAll ? this.#after : undefined,
+      end: isAll ? this.#end : undefined,
       isBehind: this.#isBehind,
       firstDropped: this.#firstDropped
     }
@@ -135,6 +154,7 @@ export class Backlog {
       this.#events = []
       this.#start = 0
       this.#after = undefined
+      this.#end = undefined
     } else {
       this.#start += max
       this.#compact()
@@ -163,8 +183,17 @@ export class Backlog {
       this.#events.push(event)
     } else if (event._tag === "Event") {
       if (this.#policy === "disconnect") this.#isCut = true
-      else this.#after = count(this.#after, event.sequence)
+      else this.#drop(event)
     }
+  }
+
+  /** Drops the newest, unless nothing can come after it: that one has a place of its own. */
+  #drop(event: Extract<LiveEvent, { readonly _tag: "Event" }>): void {
+    if (this.#end?._tag === "Event") this.#after = count(this.#after, this.#end.sequence)
+    this.#end = undefined
+    if (!endsTopic(event.event)) this.#after = count(this.#after, event.sequence)
+    else if (this.#after === undefined) this.#events.push(event)
+    else this.#end = event
   }
 
   #slide(): void {

@@ -125,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
   /** What is in the backlog that the subscriber does not have yet. */
   const takeLive = (): Array<Delivery> => {
     intake.taking()
-    const { after, before, events, firstDropped, isBehind } = backlog.take(page)
+    const { after, before, end, events, firstDropped, isBehind } = backlog.take(page)
     const deliveries: Array<Delivery> = []
     if (isBehind) {
       cursor ??= firstDropped === undefined ? undefined : firstDropped - 1
@@ -155,6 +155,11 @@ export const make = Effect.fnUntraced(function* (
       cursor = event.sequence
     }
     if (after !== undefined && after.to > (cursor ?? 0)) deliveries.push(skipTo(after.to, after.from))
+    if (end?._tag === "Event" && end.sequence > (cursor ?? 0)) {
+      deliveries.push(end)
+      delivered++
+      cursor = end.sequence
+    }
     return deliveries
   }
 
@@ -180,7 +185,7 @@ export const make = Effect.fnUntraced(function* (
     const newest = Math.max(from === undefined ? 0 : latest, published() ?? 0, backlog.lastSeen, cursor ?? 0)
     const start = base ?? (backlog.firstSeen === undefined ? newest : backlog.firstSeen - 1)
     // What the policy dropped and the reader has since found on record is not lost.
-    const gone = lost + backlog.untold
+    const gone = lost + backlog.untoldAfter(cursor ?? 0)
     return {
       state: isReplaying || backlog.isBehind ? "replaying" : "live",
       published: newest - start,

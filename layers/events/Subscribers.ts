@@ -1,7 +1,7 @@
 /** Who listens: every subscription of one bus with its figures, looked at when somebody asks. */
 import { Clock, Effect, Metric } from "effect"
 import type { Policy, Subscription } from "../../services/events/Subscription.ts"
-import type { Subject } from "../../services/events/Topic.ts"
+import { isDurable, isWildcard, type Subject } from "../../services/events/Topic.ts"
 import { type SubscriberStats, summarise, type TopicStats } from "../../services/events/TopicStats.ts"
 
 /** The figures of a subscriber that change. */
@@ -19,6 +19,19 @@ const lost = Metric.counter("espalier_events_lost_total", {
   incremental: true
 })
 
+/**
+ * Which series a subscriber counts in: `session`, `worker`, or its topic where there are only a few of them. One for
+ * each session would be without end; who it is, `TopicStats` tells.
+ */
+const kindOf = (subject: Subject): string =>
+  isWildcard(subject) || !isDurable(subject) ? subject : subject.slice(0, subject.indexOf(":"))
+
+/** Of one kind: how many were handed out and lost by those who have gone, and what the counters have been told. */
+interface Tally {
+  readonly gone: { delivered: number; lost: number }
+  told: { delivered: number; lost: number }
+}
+
 interface Entry {
   readonly describe: () => SubscriberStats
 }
@@ -26,10 +39,7 @@ interface Entry {
 export class Subscribers {
   readonly #all = new Map<Subject, Map<number, Entry>>()
   #lastId = 0
-  /** Of those who have gone. */
-  #gone = { delivered: 0, lost: 0 }
-  /** What the counters have been told. */
-  #told = { delivered: 0, lost: 0 }
+  readonly #tallies = new Map<string, Tally>()
 
   /** Lists a subscriber until the scope closes. */
   readonly add = Effect.fnUntraced(function* (
@@ -59,8 +69,9 @@ export class Subscribers {
       () =>
         Effect.sync(() => {
           const last = describe()
-          this.#gone.delivered += last.delivered
-          this.#gone.lost += last.lost
+          const { gone } = this.#tally(kindOf(topic))
+          gone.delivered += last.delivered
+          gone.lost += last.lost
           const those = this.#all.get(topic)
           those?.delete(id)
           if (those?.size === 0) this.#all.delete(topic)
@@ -75,30 +86,51 @@ export class Subscribers {
     )
   }
 
-  /** Tells the metrics how it stands; to be run every few seconds. */
+  /** Tells the metrics how it stands, series by series; to be run every few seconds. */
   readonly measure: Effect.Effect<void> = Effect.suspend(() => {
-    const now = { subscribers: 0, depth: 0, lag: 0, delivered: this.#gone.delivered, lost: this.#gone.lost }
+    const now = new Map<string, { subscribers: number; depth: number; lag: number; delivered: number; lost: number }>()
+    for (const [kind, { gone }] of this.#tallies) now.set(kind, { subscribers: 0, depth: 0, lag: 0, ...gone })
     for (const { describe } of this.#entries()) {
       const one = describe()
-      now.subscribers++
-      now.depth += one.depth
-      now.lag = Math.max(now.lag, one.lag)
-      now.delivered += one.delivered
-      now.lost += one.lost
+      const kind = kindOf(one.topic)
+      let sum = now.get(kind)
+      if (sum === undefined) now.set(kind, (sum = { subscribers: 0, depth: 0, lag: 0, ...this.#tally(kind).gone }))
+      sum.subscribers++
+      sum.depth += one.depth
+      sum.lag = Math.max(sum.lag, one.lag)
+      sum.delivered += one.delivered
+      sum.lost += one.lost
     }
-    const more = { delivered: now.delivered - this.#told.delivered, lost: now.lost - this.#told.lost }
-    this.#told = now
-    return Effect.all(
-      [
-        Metric.update(subscribers, now.subscribers),
-        Metric.update(depth, now.depth),
-        Metric.update(lag, now.lag),
-        Metric.update(delivered, more.delivered),
-        Metric.update(lost, more.lost)
-      ],
+    return Effect.forEach(
+      now,
+      ([topic, sum]) => {
+        const tally = this.#tally(topic)
+        const more = { delivered: sum.delivered - tally.told.delivered, lost: sum.lost - tally.told.lost }
+        tally.told = { delivered: sum.delivered, lost: sum.lost }
+        const of = <Input, State>(metric: Metric.Metric<Input, State>) => Metric.withAttributes(metric, { topic })
+        return Effect.all(
+          [
+            Metric.update(of(subscribers), sum.subscribers),
+            Metric.update(of(depth), sum.depth),
+            Metric.update(of(lag), sum.lag),
+            Metric.update(of(delivered), more.delivered),
+            Metric.update(of(lost), more.lost)
+          ],
+          { discard: true }
+        )
+      },
       { discard: true }
     )
   })
+
+  #tally(kind: string): Tally {
+    let tally = this.#tallies.get(kind)
+    if (tally === undefined) {
+      tally = { gone: { delivered: 0, lost: 0 }, told: { delivered: 0, lost: 0 } }
+      this.#tallies.set(kind, tally)
+    }
+    return tally
+  }
 
   #entries(topic?: Subject): ReadonlyArray<Entry> {
     const groups = topic === undefined ? [...this.#all.values()] : [this.#all.get(topic)]

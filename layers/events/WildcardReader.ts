@@ -40,7 +40,7 @@ export const make = Effect.fnUntraced(function* (
     if (backlog.isCut && backlog.size === 0) return cut("queue_full")
     return Effect.flatMap(intake.ready, () => {
       intake.taking()
-      const { after, before, events, isBehind } = backlog.take(page)
+      const { after, before, end, events, isBehind } = backlog.take(page)
       if (isBehind) return cut("bus_restarted")
       const deliveries: Array<Delivery> = before === undefined ? [] : [skip(before)]
       for (const event of events) {
@@ -49,6 +49,10 @@ export const make = Effect.fnUntraced(function* (
         delivered++
       }
       if (after !== undefined) deliveries.push(skip(after))
+      if (end?._tag === "Event") {
+        deliveries.push(end)
+        delivered++
+      }
       return Effect.as(intake.taken, deliveries)
     })
   })
@@ -59,7 +63,7 @@ export const make = Effect.fnUntraced(function* (
     pull,
     counts: () => {
       const gone = lost + backlog.untold
-      const depth = backlog.size
+      const depth = backlog.waiting
       return {
         state: "live",
         published: delivered + gone + depth,

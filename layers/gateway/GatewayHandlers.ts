@@ -18,6 +18,7 @@ import { Root } from "../../services/supervision/Places.ts"
 import { watchTree } from "../../services/supervision/watchTree.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import { type ToolDescription, Tools } from "../../services/tools/Tools.ts"
+import { defaultPool } from "../../services/worker/PoolLimits.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { report } from "./Guard.ts"
 import * as knownTopic from "./knownTopic.ts"
@@ -47,7 +48,8 @@ const describe = ({ annotations, description, name, parameters }: Tool): ToolDes
   idempotent: annotations.idempotent,
   classes: annotations.classes,
   needsPermission: annotations.needsPermission,
-  deadline: Duration.toMillis(annotations.deadline)
+  deadline: Duration.toMillis(annotations.deadline),
+  ...(annotations.weight === "heavy" && { pool: annotations.pool ?? defaultPool })
 })
 
 export const make = Effect.gen(function* () {

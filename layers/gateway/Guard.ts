@@ -14,11 +14,14 @@ import { InvalidInput } from "../../services/InvalidInput.ts"
 import { InternalError } from "../../services/gateway/InternalError.ts"
 import { Overloaded } from "../../services/gateway/Overloaded.ts"
 import { ShuttingDown } from "../../services/gateway/ShuttingDown.ts"
+import { type RateLimit, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { ClientFrame } from "./Frames.ts"
 import { type CountedCall, Gate, maxCalls, maxCallsPerPrincipal } from "./Gate.ts"
 
 /** Calls that one connection may have under way. */
 export const maxCallsPerConnection = 256
+/** How many of them may be subscriptions: a connection full of them could ask for nothing else. */
+export const maxStreamsPerConnection = 128
 
 type Refusal = InvalidInput | Overloaded | ShuttingDown | InternalError
 
@@ -49,10 +52,13 @@ export interface Guarded {
 
 export const make = Effect.fnUntraced(function* (
   group: RpcGroup.Any & { readonly requests: ReadonlyMap<string, Rpc.Any> },
-  transport: RpcServer.Protocol["Service"]
+  transport: RpcServer.Protocol["Service"],
+  callRate: RateLimit
 ) {
   const gate = yield* Gate
+  const limits = yield* RateLimits
   const connections = new Map<number, Map<string | number, Call>>()
+  const streams = new Map<number, number>()
   const encodeRefusal = Schema.encodeUnknownSync(
     transport.codecFor(
       Schema.Exit(Schema.Void, Schema.Union([InvalidInput, Overloaded, ShuttingDown, InternalError]), Schema.Defect())
@@ -92,6 +98,7 @@ export const make = Effect.fnUntraced(function* (
     let calls = connections.get(clientId)
     if (calls === undefined) connections.set(clientId, (calls = new Map()))
     calls.set(id, call)
+    if (!call.awaited) streams.set(clientId, (streams.get(clientId) ?? 0) + 1)
     gate.enter(call)
   }
   const end = (clientId: number, id: string | number) => {
@@ -99,14 +106,37 @@ export const make = Effect.fnUntraced(function* (
     const call = calls?.get(id)
     if (call === undefined || calls === undefined) return
     calls.delete(id)
+    if (!call.awaited) streams.set(clientId, (streams.get(clientId) ?? 1) - 1)
+    if (streams.get(clientId) === 0) streams.delete(clientId)
     if (calls.size === 0) connections.delete(clientId)
     gate.leave(call)
   }
+  const principals = new Map<number, string>()
+  const withPrincipal = (clientId: number, use: (principal: string) => Effect.Effect<void>): Effect.Effect<void> => {
+    const known = principals.get(clientId)
+    if (known !== undefined) return use(known)
+    return Effect.withFiber(({ context }) => {
+      const principal = principalIn(context)
+      principals.set(clientId, principal)
+      return use(principal)
+    })
+  }
   const forget = (clientId: number) => {
+    principals.delete(clientId)
     const calls = connections.get(clientId)
     connections.delete(clientId)
+    streams.delete(clientId)
     for (const call of calls?.values() ?? []) gate.leave(call)
   }
+
+  /** A connection that calls too often is read more slowly: its next frame waits until this one is let through. */
+  const unhurried = (clientId: number): Effect.Effect<void> =>
+    Effect.catch(limits.take(callRate, { key: String(clientId) }), ({ retryAfter = 1 }) =>
+      Effect.andThen(
+        Effect.sleep(retryAfter),
+        Effect.suspend(() => unhurried(clientId))
+      )
+    )
 
   type Accept = (clientId: number, frame: FromClientEncoded) => Effect.Effect<void>
   const request = (clientId: number, frame: RequestEncoded, accept: Accept, principal: string) => {
@@ -128,11 +158,19 @@ export const make = Effect.fnUntraced(function* (
     if (awaited && gate.callsOf(principal) >= maxCallsPerPrincipal) {
       return refuse(clientId, frame.id, new Overloaded({ limit: maxCallsPerPrincipal }))
     }
+    if (!awaited && (streams.get(clientId) ?? 0) >= maxStreamsPerConnection) {
+      return refuse(clientId, frame.id, new Overloaded({ limit: maxStreamsPerConnection, of: "subscriptions" }))
+    }
     const call: Call = { rpc, awaited, principal, payload: frame.payload }
-    begin(clientId, frame.id, call)
-    return accept(clientId, frame).pipe(
-      Effect.catchDefect((defect) => fail(clientId, frame.id, defect)),
-      Effect.ensuring(Effect.sync(() => (call.payload = undefined)))
+    return Effect.andThen(
+      unhurried(clientId),
+      Effect.suspend(() => {
+        begin(clientId, frame.id, call)
+        return accept(clientId, frame).pipe(
+          Effect.catchDefect((defect) => fail(clientId, frame.id, defect)),
+          Effect.ensuring(Effect.sync(() => (call.payload = undefined)))
+        )
+      })
     )
   }
 
@@ -151,7 +189,7 @@ export const make = Effect.fnUntraced(function* (
   const receive = (accept: Accept) => (clientId: number, frame: ClientFrame) => {
     switch (frame._tag) {
       case "Request":
-        return Effect.withFiber(({ context }) => request(clientId, frame, accept, principalIn(context)))
+        return withPrincipal(clientId, (principal) => request(clientId, frame, accept, principal))
       case "Malformed":
         return frame.id === undefined
           ? malformed(clientId, frame.reason)

@@ -62,41 +62,49 @@ const listen = ({ host = "127.0.0.1", limits, port }: Options) =>
   ).pipe(Layer.provideMerge(NodeHttpServer.layerHttpServices))
 
 /** Runs the RPC server behind a transport for as long as the scope is open. */
-const serveRpc = Effect.fnUntraced(function* (transport: RpcServer.Protocol["Service"]) {
-  const { forget, protocol } = yield* Guard.make(GatewayRpcs, transport)
+const serveRpc = Effect.fnUntraced(function* (
+  name: string,
+  transport: RpcServer.Protocol["Service"],
+  { limits }: Options
+) {
+  const { callsPerSecond } = { ...defaultLimits, ...limits }
+  const rate = { name, limit: callsPerSecond, per: "1 second", burst: callsPerSecond * 2 } as const
+  const { forget, protocol } = yield* Guard.make(GatewayRpcs, transport, rate)
   yield* RpcServer.make(GatewayRpcs, {
     disableFatalDefects: true,
     onDisconnect: (clientId) => Effect.sync(() => forget(clientId))
   }).pipe(Effect.provideService(RpcServer.Protocol, protocol), Effect.forkScoped)
 })
 
-const rpcOverSockets = HttpRouter.use((router) =>
-  Effect.gen(function* () {
-    const { httpEffect, protocol } = yield* SocketTransport.make
-    yield* serveRpc(protocol)
-    yield* router.add("GET", "/rpc/ws", httpEffect)
-  })
-)
+const rpcOverSockets = (options: Options) =>
+  HttpRouter.use((router) =>
+    Effect.gen(function* () {
+      const { httpEffect, protocol } = yield* SocketTransport.make
+      yield* serveRpc("calls over a socket", protocol, options)
+      yield* router.add("GET", "/rpc/ws", httpEffect)
+    })
+  )
 
-const rpcOverHttp = HttpRouter.use((router) =>
-  Effect.gen(function* () {
-    const { httpEffect, protocol } = yield* RpcServer.makeProtocolWithHttpEffect().pipe(
-      Effect.provideService(RpcSerialization.RpcSerialization, Frames.serialization)
-    )
-    yield* serveRpc(protocol)
-    yield* router.add("POST", "/rpc", (request) =>
-      // Read here, so that a body that is too long is refused as that; the protocol then finds it read.
-      Effect.matchEffect(request.text, {
-        onFailure: () =>
-          Effect.sync(() => {
-            NodeHttpServerRequest.toIncomingMessage(request).pause()
-            return HttpServerResponse.text(`${Edge.tooLong}\n`, { status: 413, headers: { connection: "close" } })
-          }),
-        onSuccess: () => httpEffect
-      })
-    )
-  })
-)
+const rpcOverHttp = (options: Options) =>
+  HttpRouter.use((router) =>
+    Effect.gen(function* () {
+      const { httpEffect, protocol } = yield* RpcServer.makeProtocolWithHttpEffect().pipe(
+        Effect.provideService(RpcSerialization.RpcSerialization, Frames.serialization)
+      )
+      yield* serveRpc("calls over HTTP", protocol, options)
+      yield* router.add("POST", "/rpc", (request) =>
+        // Read here, so that a body that is too long is refused as that; the protocol then finds it read.
+        Effect.matchEffect(request.text, {
+          onFailure: () =>
+            Effect.sync(() => {
+              NodeHttpServerRequest.toIncomingMessage(request).pause()
+              return HttpServerResponse.text(`${Edge.tooLong}\n`, { status: 413, headers: { connection: "close" } })
+            }),
+          onSuccess: () => httpEffect
+        })
+      )
+    })
+  )
 
 const events = HttpRouter.use((router) =>
   Effect.flatMap(EventStream.make, (httpEffect) => router.add("GET", "/events/:topic", httpEffect))
@@ -132,10 +140,13 @@ const drain = Layer.effectDiscard(Effect.flatMap(Gate.Gate, (gate) => Effect.add
 export const layer = (options: Options) =>
   drain.pipe(
     Layer.provideMerge(
-      HttpRouter.serve(Layer.mergeAll(rpcOverSockets, rpcOverHttp, events, pages(options), Edge.layer(options)), {
-        disableLogger: true,
-        disableListenLog: true
-      })
+      HttpRouter.serve(
+        Layer.mergeAll(rpcOverSockets(options), rpcOverHttp(options), events, pages(options), Edge.layer(options)),
+        {
+          disableLogger: true,
+          disableListenLog: true
+        }
+      )
     ),
     Layer.provide(GatewayHandlers.layer),
     Layer.provide(Vigil.layer(options.limits)),

@@ -63,7 +63,7 @@ const isKnownEvent = (value: unknown): value is DurableEvent =>
   typeof value._tag === "string" &&
   knownEvents.has(value._tag)
 
-/** Events looked up at a time where their size matters. */
+/** Events looked up at first where their size matters; how large these are tells how many the next ones may be. */
 const STEP = 16
 
 const EVENTS = `SELECT stream, sequence, at, event, crc FROM json_each(?) AS place
@@ -142,15 +142,17 @@ export const make = (sqlite: Sqlite) => {
     const to = Math.min(from + Math.max(limit, 0), head.sequence)
     if (to <= from) return []
     const offsets = offsetsOf(head, from, to)
-    const step = size === Infinity ? offsets.length : STEP
+    let step = size === Infinity ? offsets.length : STEP
     const found: Array<Recorded> = []
     charactersRead = 0
-    for (let at = 0; at < offsets.length && charactersRead < size; at += step) {
-      const rows = sqlite.all(EVENTS, `[${offsets.slice(at, at + step).join()}]`)
-      const count = Math.min(step, offsets.length - at)
-      for (let index = 0; index < count && charactersRead < size; index++) {
+    for (let at = 0; at < offsets.length && charactersRead < size;) {
+      const some = offsets.slice(at, at + step)
+      const rows = sqlite.all(EVENTS, `[${some.join()}]`)
+      for (let index = 0; index < some.length && charactersRead < size; index++) {
         found.push(toRecorded(stream, head.id, from + found.length + 1, rows[index]))
       }
+      at += some.length
+      step = Math.max(STEP, Math.floor(((size - charactersRead) * found.length) / (charactersRead + 1)))
     }
     return found
   }

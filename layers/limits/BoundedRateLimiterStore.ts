@@ -14,6 +14,8 @@ export interface Options {
   readonly keys?: number | undefined
 }
 
+export const defaultKeys = 100_000
+
 interface Bucket {
   tokens: number
   /** Up to when its gains are counted in. */
@@ -51,7 +53,7 @@ const resize = (bucket: Bucket, size: number, gap: number, now: number) => {
   cap(bucket, now)
 }
 
-export const make = Effect.fnUntraced(function* ({ keys = 100_000 }: Options) {
+export const make = Effect.fnUntraced(function* ({ keys = defaultKeys }: Options) {
   const others = yield* RateLimiter.RateLimiterStore
   const buckets = new Map<string, Bucket>()
 

@@ -23,7 +23,7 @@ export interface Options {
 }
 
 /** Most names with a breaker; a call by a name beyond them is made without one. */
-const names = 1_000
+export const names = 1_000
 
 /** A closed breaker that nobody used for so long is forgotten, with its count of failures: milliseconds. */
 const idle = 600_000

@@ -5,7 +5,7 @@
  * runtime's foundation: started again, it builds them anew from the registrations, so nobody has to register twice.
  * Until then the indexes of the life before answer. Nobody waits for anybody: each operation is one step on the maps.
  */
-import { Effect, Layer, Random, type Scope } from "effect"
+import { Effect, Layer, Random, Scheduler, type Scope } from "effect"
 import type { Agent, AgentKey } from "../../services/registry/Agent.ts"
 import { type AgentFilter, fits } from "../../services/registry/AgentQuery.ts"
 import {
@@ -40,6 +40,7 @@ const isSame = (one: Agent["metadata"], other: Agent["metadata"]): boolean => {
 
 /** The agent with what is updated; the same value if nothing is. */
 const updated = (agent: Agent, { capabilities, load, metadata, status, tags }: AgentUpdate): Agent => {
+  if (load !== undefined && !Number.isFinite(load)) throw new RangeError(`a load is a finite number, not ${load}`)
   const next: Agent = {
     ...agent,
     tags: tags === undefined ? agent.tags : distinct(tags, agent.tags),
@@ -165,14 +166,20 @@ export const make = Effect.gen(function* () {
 
   const keeper: Keeper = { change, drop, goneOf }
 
+  /** In one step, so that nobody sees an entry that its scope does not end yet. */
+  const settle = (registration: Registration): Effect.Effect<AgentHandle, AgentExists, Scope.Scope> =>
+    Effect.clockWith((clock) => claim(registration, clock.currentTimeMillisUnsafe())).pipe(
+      Effect.tap((entry) => Effect.addFinalizer(() => Effect.sync(() => drop(entry, "ended")))),
+      Effect.map((entry) => new Handle(entry, keeper)),
+      Effect.provideService(Scheduler.PreventSchedulerYield, true)
+    )
+
   const register = (registration: Registration): Effect.Effect<AgentHandle, AgentExists, Scope.Scope> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() =>
-        index.get(registration.key) === undefined ? Effect.void : restore(makeRoom(registration))
-      ).pipe(
-        Effect.andThen(Effect.clockWith((clock) => claim(registration, clock.currentTimeMillisUnsafe()))),
-        Effect.tap((entry) => Effect.addFinalizer(() => Effect.sync(() => drop(entry, "ended")))),
-        Effect.map((entry) => new Handle(entry, keeper))
+        index.get(registration.key) === undefined
+          ? settle(registration)
+          : Effect.andThen(restore(makeRoom(registration)), settle(registration))
       )
     )
 

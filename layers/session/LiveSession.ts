@@ -38,6 +38,8 @@ export type Item =
       readonly reply: Reply<void, SessionHasEnded | NoTurn | StorageError | SessionInterrupted>
     }
   | { readonly _tag: "Stop"; readonly reason: string; readonly reply: Reply<void, StorageError | SessionInterrupted> }
+  /** It may leave memory, if nothing else has come in. */
+  | { readonly _tag: "Hibernate" }
   /** Something beside the fiber broke: so does the fiber. */
   | { readonly _tag: "Broken"; readonly cause: Cause.Cause<unknown> }
 
@@ -60,8 +62,11 @@ export interface LiveSession {
   inbox: Inbox.Inbox<Item>
   /** Its place in the registry, while it runs. */
   entry: AgentHandle | undefined
-  /** `down`: between a crash and its restart. `gone`: it has ended or was given up on. */
-  status: "starting" | "running" | "down" | "gone"
+  /**
+   * `down`: between a crash and its restart. `gone`: it has ended or was given up on. `hibernated`: it has left memory,
+   * and this is what is left of it; its next life is another one.
+   */
+  status: "starting" | "running" | "down" | "hibernated" | "gone"
   /** Taken from the inbox and not answered. */
   inFlight: ReadonlyArray<Item>
   turn: RunningTurn | undefined
@@ -186,6 +191,11 @@ export const stop = (live: LiveSession, reason: string): Effect.Effect<void, Sto
 const patience = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
 
 const isOfStorage = Schema.is(StorageError)
+
+/** Lets it leave memory, unless something comes in first. */
+export const hibernate = (live: LiveSession): void => {
+  Inbox.post(live.inbox, { _tag: "Hibernate" })
+}
 
 /** What must not be lost while storage is full or away: tried again for as long as the session lives. */
 export const persist = <A>(

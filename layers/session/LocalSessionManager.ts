@@ -5,7 +5,7 @@
  * holds nothing that could be lost: started again, it compares the sessions in memory with those that run and looks
  * through the journal once more.
  */
-import { Clock, Effect, Layer } from "effect"
+import { Clock, Duration, Effect, Layer } from "effect"
 import { LanguageModel } from "effect/ai"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
@@ -19,7 +19,7 @@ import { rulesFor } from "../../services/permission/Approval.ts"
 import { defaults as budgetDefaults, type Limits, tighter } from "../../services/session/Budget.ts"
 import { Command } from "../../services/session/decide.ts"
 import { recall } from "../../services/session/RecentMessages.ts"
-import type { Message } from "../../services/session/Session.ts"
+import type { Message, SessionSummary } from "../../services/session/Session.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import {
   generateCallId,
@@ -40,7 +40,7 @@ import {
 import { toSession } from "../../services/session/SessionState.ts"
 import { Transcript } from "../../services/session/Transcript.ts"
 import { Coordinators, Sessions } from "../../services/supervision/Places.ts"
-import { ToolFailure } from "../../services/tools/Tool.ts"
+import { type Tool, ToolFailure } from "../../services/tools/Tool.ts"
 import { Tools } from "../../services/tools/Tools.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import * as LiveSession from "./LiveSession.ts"
@@ -54,13 +54,19 @@ export interface Options {
   readonly limit?: number | undefined
   /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
   readonly budget?: Limits | undefined
+  /** How long a session is idle before it leaves memory (default 5 minutes). */
+  readonly hibernateAfter?: Duration.Input | undefined
 }
 
 const childId = "session manager"
 /** Events read at a time to list messages. */
 const PAGE = 500
 
-export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 }: Options = {}) {
+export const make = Effect.fnUntraced(function* ({
+  budget = {},
+  hibernateAfter = "5 minutes",
+  limit = 100_000
+}: Options = {}) {
   const journal = yield* Journal
   const bus = yield* EventBus
   const pool = yield* WorkerPool
@@ -78,6 +84,7 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
     sessions: yield* Sessions,
     limit,
     budget: { ...budgetDefaults, ...budget },
+    hibernateAfter: Duration.toMillis(Duration.fromInputUnsafe(hibernateAfter)),
     scope: yield* Effect.scope
   })
 
@@ -88,8 +95,8 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
         id: childId,
         start: Effect.as(
           supply.reconcile,
-          Effect.all([LiveSession.persist(recoverOpen(journal, supply.reach)), supply.keep], {
-            concurrency: 2,
+          Effect.all([LiveSession.persist(recoverOpen(journal, supply.reach)), supply.keep, supply.hibernate], {
+            concurrency: 3,
             discard: true
           })
         )
@@ -98,11 +105,15 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
     () => Effect.ignore(Effect.andThen(coordinators.terminateChild(childId), coordinators.deleteChild(childId)))
   )
 
+  /** As it is seen while it is not in memory. */
+  const asStored = <A extends SessionSummary>(session: A): A =>
+    supply.isAsleep(session.id) ? { ...session, status: "hibernated" } : session
+
   /** What is stored of a session that need not be in memory for that. */
   const getStored = Effect.fnUntraced(function* (sessionId: SessionId) {
     const head = yield* journal.head(Topic.ofSession(sessionId))
     if (head === undefined) return yield* new SessionNotFound({ sessionId })
-    if (!head.open) return yield* dormant(head)
+    if (!head.open) return asStored(yield* dormant(head))
     const session = yield* Effect.catchTag(supply.reach(sessionId), "SessionHasEnded", () => Effect.undefined)
     return session === undefined ? yield* dormant(head) : toSession(session.state)
   })
@@ -138,10 +149,17 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
     const tool = yield* tools.get(options.tool)
     const issues = yield* tool.check(args)
     if (issues.length > 0) return yield* new InvalidInput({ subject: `tool ${tool.name}`, issues })
-    const session = yield* supply.reach(sessionId)
+    return yield* supply.use(sessionId, (session) => runIn(session, tool, options))
+  })
+
+  const runIn = Effect.fnUntraced(function* (
+    session: LiveSession.LiveSession,
+    tool: Tool,
+    { args, priority, sessionId }: Parameters<SessionManager["Service"]["runTool"]>[0]
+  ) {
     const callId = yield* generateCallId
     if (tool.annotations.weight === "heavy") {
-      const task = { sessionId, callId, tool, args, priority: options.priority, key: session.state.agentType }
+      const task = { sessionId, callId, tool, args, priority, key: session.state.agentType }
       const place = Effect.map(pool.admit(task), (admission) => ({
         admissions: [admission],
         command: Command.RequestCall({ call: { callId, tool: tool.name, args, workerId: admission.workerId } })
@@ -187,6 +205,7 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
 
   const resolvePermission = Effect.fnUntraced(function* ({ remember = false, ...reply }: PermissionReply) {
     const { decision, hash, permissionId, sessionId } = reply
+    // What waits for an answer keeps its session in memory.
     const session = yield* supply.reach(sessionId)
     const asked = session.state.permission.pending.find((asked) => asked.permissionId === permissionId)
     const shown =
@@ -245,10 +264,9 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
       return toSession(session.state)
     }),
     stop: (sessionId, reason = "stopped") =>
-      supply.reach(sessionId).pipe(
-        Effect.flatMap((session) => LiveSession.stop(session, reason)),
-        Effect.catchTag("SessionHasEnded", () => Effect.void)
-      ),
+      supply
+        .use(sessionId, (session) => LiveSession.stop(session, reason))
+        .pipe(Effect.catchTag("SessionHasEnded", () => Effect.void)),
     get: (sessionId) =>
       Effect.suspend(() => {
         const session = supply.find(sessionId)
@@ -262,11 +280,11 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
           owner: parent,
           limit
         }),
-        (heads) => Effect.forEach(heads, summaryOf)
+        (heads) => Effect.forEach(heads, (head) => Effect.map(summaryOf(head), asStored))
       ),
     send: ({ from, messageId, sessionId, text, whenBusy }) =>
       Effect.flatMap(messageId === undefined ? generateMessageId : Effect.succeed(messageId), (messageId) =>
-        Effect.flatMap(supply.reach(sessionId), (session) =>
+        supply.use(sessionId, (session) =>
           LiveSession.decide(session, Command.Send({ messageId, text, from, whenBusy })).pipe(
             Effect.map((state): Acknowledgement => ({
               messageId,
@@ -277,9 +295,9 @@ export const make = Effect.fnUntraced(function* ({ budget = {}, limit = 100_000 
           )
         )
       ),
-    cancelTurn: (sessionId) => Effect.flatMap(supply.reach(sessionId), LiveSession.cancelTurn),
+    cancelTurn: (sessionId) => supply.use(sessionId, LiveSession.cancelTurn),
     update: (sessionId, { metadata, title }) =>
-      Effect.flatMap(supply.reach(sessionId), (session) =>
+      supply.use(sessionId, (session) =>
         LiveSession.decide(session, Command.Update({ title, metadata })).pipe(
           LiveSession.narrow,
           Effect.catchTag(["SessionBusy", "TooManySubSessions"], Effect.die),

@@ -7,7 +7,7 @@
  *
  * When it crashes, whoever waits is told at once; its supervisor starts it again with its state from the journal.
  */
-import { Cause, type Clock, Deferred, Effect, type Scope } from "effect"
+import { Cause, type Clock, Deferred, Effect, Scope } from "effect"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { AgentUpdate, Registry } from "../../services/registry/Registry.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
@@ -16,11 +16,12 @@ import { Command } from "../../services/session/decide.ts"
 import { SessionHasEnded } from "../../services/session/SessionManager.ts"
 import { keyOf, labelsOf, workOf } from "../../services/session/presenceOf.ts"
 import { reasons } from "../../services/session/SubSession.ts"
-import { fold, statusOf } from "../../services/session/SessionState.ts"
+import { fold, isOpen, statusOf } from "../../services/session/SessionState.ts"
 import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
+import type { Asleep } from "./Asleep.ts"
 import { Batch } from "./Batch.ts"
 import * as Inbox from "./Inbox.ts"
-import { giveBack, interrupted, type Item, type Life, type LiveSession, look } from "./LiveSession.ts"
+import { giveBack, interrupted, type Item, type Life, type LiveSession, look, topicOf } from "./LiveSession.ts"
 import type * as SessionDuties from "./SessionDuties.ts"
 import { appendOf, load } from "./SessionStore.ts"
 
@@ -29,6 +30,9 @@ export interface Services extends SessionDuties.Services {
   readonly clock: Clock.Clock
   /** Told when a session's fiber has ended, whichever way. */
   readonly onDown: (live: LiveSession) => void
+  /** Told when there is nothing left to do, each time that there was something. */
+  readonly onIdle: (live: LiveSession) => void
+  readonly asleep: Asleep
   /** Told when it has crashed so often that it stays down. */
   readonly onGivenUp: (live: LiveSession) => void
 }
@@ -45,8 +49,19 @@ const tell = <A, E>(waiting: Map<CallId, Deferred.Deferred<A, E>> | undefined, c
   Deferred.doneUnsafe(told, Effect.succeed(value))
 }
 
+/** What the registry shows of it whatever it does. */
+const entryOf = ({ state }: LiveSession) => ({ key: keyOf(state), ...labelsOf(state) })
+
+/** Nothing is under way and nobody is waited for. Sub-sessions keep their own time. */
+export const maySleep = ({ personal, state, stopping }: LiveSession): boolean =>
+  state.parent === undefined &&
+  stopping === undefined &&
+  (personal === undefined || personal.size === 0) &&
+  !isOpen(state) &&
+  !state.isEnded
+
 export const make = (services: Services, duties: SessionDuties.Duties) => {
-  const { bus, clock, journal, onDown, onGivenUp, registry } = services
+  const { asleep, bus, clock, journal, onDown, onGivenUp, onIdle, registry } = services
 
   const ended = (live: LiveSession) => new SessionHasEnded({ sessionId: live.id })
 
@@ -141,6 +156,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     ) {
       yield* announce(live, workOf(after, stopping !== undefined))
     }
+    if (maySleep(live)) onIdle(live)
   })
 
   /** Nothing has changed, and everybody hears why. */
@@ -176,6 +192,10 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
 
   const commit = (life: Life, items: ReadonlyArray<Item>): Effect.Effect<void> => {
     const { live } = life
+    if (items.every(({ _tag }) => _tag === "Hibernate")) {
+      if (maySleep(live)) live.status = "hibernated"
+      return Effect.void
+    }
     live.inFlight = items
     const broken = items.find((item) => item._tag === "Broken")
     if (broken !== undefined) return Effect.failCause(Cause.die(Cause.squash(broken.cause)))
@@ -190,9 +210,11 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
   /** It is out of the registry before anybody hears that it is gone. */
   const goDown = (life: Life): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const { entry } = life.live
+      const { entry, status } = life.live
       life.live.entry = undefined
-      return entry === undefined ? answerAll(life) : Effect.andThen(entry.leave, answerAll(life))
+      return entry === undefined || status === "hibernated"
+        ? answerAll(life)
+        : Effect.andThen(entry.leave, answerAll(life))
     })
 
   /** Nobody waits for a fiber that is gone. */
@@ -210,14 +232,14 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       live.outcomes = undefined
       live.permitted = undefined
       live.stopping = undefined
-      live.status = hasEnded ? "gone" : "down"
+      if (live.status !== "hibernated") live.status = hasEnded ? "gone" : "down"
       // An answer runs whoever waits for it at once, so everything has to be in its place by then.
       onDown(live)
       for (const reply of waiting) reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
       for (const outcome of outcomes) Deferred.doneUnsafe(outcome, Effect.fail(interrupted(live)))
       for (const answer of permitted) Deferred.doneUnsafe(answer, Effect.fail(interrupted(live)))
       for (const item of left) {
-        if (item._tag === "Broken") continue
+        if (item._tag === "Broken" || item._tag === "Hibernate") continue
         if (item._tag === "Stop") item.reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
         else item.reply(Effect.fail(hasEnded ? ended(live) : interrupted(live)))
       }
@@ -227,7 +249,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
   const body = (life: Life): Body => {
     const { inbox, live } = life
     return Effect.whileLoop({
-      while: () => !live.state.isEnded,
+      while: () => !live.state.isEnded && live.status !== "hibernated",
       // Between the append and the last answer there is no place to stop.
       body: () => Effect.flatMap(Inbox.takeAll(inbox), (items) => Effect.uninterruptible(commit(life, items))),
       step: () => undefined
@@ -243,11 +265,19 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     }
     const inbox = Inbox.make<Item>()
     const life: Life = { live, inbox, scope }
+    const wasAsleep = asleep.has(live.id)
     live.entry = yield* registry.register({
-      key: keyOf(live.state),
-      ...labelsOf(live.state),
-      ...workOf(live.state, false)
+      ...entryOf(live),
+      ...workOf(live.state, false),
+      onConflict: wasAsleep ? "replace" : "refuse"
     })
+    yield* asleep.release(live.id)
+    // Before the entry of this life goes: a session that leaves memory is never missing from the registry.
+    yield* Scope.addFinalizer(
+      scope,
+      Effect.suspend(() => (live.status === "hibernated" ? asleep.keep(live.id, entryOf(live)) : Effect.void))
+    )
+    if (wasAsleep) yield* bus.publishEphemeral(topicOf(live), { _tag: "SessionWoken" })
     live.inbox = inbox
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)
@@ -260,6 +290,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     }
     for (const resume of live.comeback?.splice(0) ?? []) resume()
     live.comeback = undefined
+    if (maySleep(live)) onIdle(live)
     return body(life)
   })
 

@@ -18,6 +18,8 @@ import {
 } from "../../services/session/SessionManager.ts"
 import { fold, type SessionState } from "../../services/session/SessionState.ts"
 import { type SupervisorRef, SupervisorStopped } from "../../services/supervision/Supervisor.ts"
+import * as Asleep from "./Asleep.ts"
+import { IdleList } from "./IdleList.ts"
 import * as LiveSession from "./LiveSession.ts"
 import type { Unavailable } from "./Unavailable.ts"
 import * as SessionDuties from "./SessionDuties.ts"
@@ -36,10 +38,15 @@ const isPassing = (cause: unknown): boolean => Predicate.isTagged(cause, "Storag
 /** The supervisor of the sessions below one. */
 const subsOf = (id: SessionId): string => `${id} sub-sessions`
 
-export interface Options extends Omit<SessionProcess.Services, "onDown" | "onGivenUp" | "others"> {
+export interface Options extends Omit<
+  SessionProcess.Services,
+  "onDown" | "onGivenUp" | "onIdle" | "asleep" | "others"
+> {
   readonly sessions: SupervisorRef
   /** Sessions in memory at the same time. */
   readonly limit: number
+  /** Milliseconds that a session is idle before it leaves memory. */
+  readonly hibernateAfter: number
   readonly scope: Scope.Scope
 }
 
@@ -54,13 +61,20 @@ export const make = (options: Options) => {
   let wakeKeeper: (() => void) | undefined
   let isClosed = false
 
+  const asleep = Asleep.make(options.registry, bus)
+  const idle = new IdleList<LiveSession.LiveSession>(options.hibernateAfter)
   const others: Others = { reach: (id) => reach(id), find: (id) => live.get(id) }
   const process = SessionProcess.make(
     {
       ...options,
       others,
+      asleep,
+      onIdle: (session) => idle.add(session, options.clock.currentTimeMillisUnsafe()),
       onDown: (session) => {
-        if (session.status === "gone") forget(session)
+        idle.delete(session)
+        if (session.status === "hibernated") {
+          if (live.get(session.id) === session) live.delete(session.id)
+        } else if (session.status === "gone") forget(session)
         else {
           down.add(session)
           wakeKeeper?.()
@@ -112,6 +126,12 @@ export const make = (options: Options) => {
       })
     )
 
+  /** The same for one whose life before this may still be on its way out: it needs a few steps of other fibers. */
+  const startFresh = (session: LiveSession.LiveSession, tries = 10_000): ReturnType<typeof startChild> =>
+    Effect.catchTag(startChild(session), "ChildExists", (error) =>
+      tries === 0 ? Effect.fail(error) : Effect.andThen(Effect.yieldNow, startFresh(session, tries - 1))
+    )
+
   /** Starts a session again that its supervisor has lost with all its children; it does nothing for any other. */
   const revive = (session: LiveSession.LiveSession): Effect.Effect<void> =>
     Effect.matchEffect(
@@ -143,7 +163,7 @@ export const make = (options: Options) => {
     state: SessionState
   ): Effect.fn.Return<LiveSession.LiveSession, SessionInterrupted | TooManySessions> {
     const session = LiveSession.make(state)
-    yield* startChild(session).pipe(
+    yield* startFresh(session).pipe(
       Effect.catchTags({
         MaxChildren: ({ limit }) => Effect.fail(new TooManySessions({ limit })),
         ChildStartFailed: (error) => interrupted(state.id, error),
@@ -278,6 +298,32 @@ export const make = (options: Options) => {
     Effect.forever
   )
 
+  /** Lets the sessions leave memory that were idle for long enough, for ever. */
+  const hibernate: Effect.Effect<never> = Effect.forever(
+    Effect.flatMap(idle.due, (sessions) =>
+      Effect.sync(() => {
+        for (const session of sessions) LiveSession.hibernate(session)
+      })
+    )
+  )
+
+  /**
+   * Does something with a session. One that leaves memory in the same instant has taken nothing, and so it is done with
+   * its next life.
+   */
+  const use = <A, E>(
+    id: SessionId,
+    work: (session: LiveSession.LiveSession) => Effect.Effect<A, E | SessionInterrupted>
+  ): Effect.Effect<A, E | Unavailable> =>
+    Effect.flatMap(reach(id), (session) =>
+      Effect.catchIf(
+        work(session),
+        (error): error is E & SessionInterrupted =>
+          session.status === "hibernated" && Predicate.isTagged(error, "SessionInterrupted"),
+        () => use(id, work)
+      )
+    )
+
   /** Makes the map agree with what the supervisor runs. */
   const reconcile = Effect.gen(function* () {
     const children = new Set((yield* sessions.whichChildren).map(({ id }) => id))
@@ -295,13 +341,25 @@ export const make = (options: Options) => {
     const children = new Set(
       Array.from(live.values(), ({ id, state }) => (state.parent === undefined ? id : subsOf(state.parent.sessionId)))
     )
-    return Effect.forEach(children, (id) => Effect.ignore(sessions.terminateChild(id)), {
+    const ended = Effect.forEach(children, (id) => Effect.ignore(sessions.terminateChild(id)), {
       concurrency: 64,
       discard: true
     })
+    return Effect.andThen(ended, asleep.close)
   })
 
-  return { begin, close, find: (id: SessionId) => live.get(id), keep, reach, reconcile, size: () => live.size }
+  return {
+    begin,
+    close,
+    hibernate,
+    isAsleep: asleep.has,
+    use,
+    find: (id: SessionId) => live.get(id),
+    keep,
+    reach,
+    reconcile,
+    size: () => live.size
+  }
 }
 
 export type SessionSupply = ReturnType<typeof make>

@@ -53,13 +53,14 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
     })
   }
 
+  const untilStarted = (child: SupervisedChild): Effect.Effect<boolean> =>
+    child.state === "running" || child.fiber === undefined
+      ? Effect.succeed(child.state === "running")
+      : Effect.flatMap(changed(child), () => untilStarted(child))
+
   /** Starts a child and waits until it has initialised; true when it has. */
   const launch = (child: SupervisedChild, state: "starting" | "restarting") =>
-    Effect.gen(function* () {
-      yield* child.launch(state)
-      while (child.state !== "running" && child.fiber !== undefined) yield* changed(child)
-      return child.state === "running"
-    })
+    Effect.flatMap(child.launch(state), () => untilStarted(child))
 
   const stop = (child: SupervisedChild) =>
     Effect.gen(function* () {
@@ -83,13 +84,13 @@ export const make = (core: SupervisorCore, flags: Flags, first: ReadonlyArray<En
     return reason._tag === "Failed" ? reports.crashed(core.pathOf(child), child) : Effect.void
   }
 
-  const exited = (child: SupervisedChild) =>
-    Effect.gen(function* () {
-      const { member, reason } = child
-      yield* ownEnd(child)
+  const exited = (child: SupervisedChild) => {
+    const { member, reason } = child
+    return Effect.flatMap(ownEnd(child), () => {
       child.state = "stopped"
-      yield* obey(child, planExit(member, reason, members(), flags, history, core.now()))
+      return obey(child, planExit(member, reason, members(), flags, history, core.now()))
     })
+  }
 
   const retry = (child: SupervisedChild) => {
     const { incarnation } = child

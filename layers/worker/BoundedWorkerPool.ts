@@ -200,8 +200,9 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
     list: find.list,
     status: Effect.sync(() => {
       const now = state.now
-      const pools = Array.from(state.parts.values(), (part) => part.status(now))
-      return { ...countsOf(state.main.status(now)), pools }
+      const main = state.main.status(now)
+      const pools = Array.from(state.parts.values(), (part) => (part === state.main ? main : part.status(now)))
+      return { ...countsOf(main), pools }
     }),
     load: Effect.sync(() => state.load),
     pause: control.pause,

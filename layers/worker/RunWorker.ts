@@ -30,7 +30,7 @@ export interface Surroundings {
 }
 
 /** Longest result, in bytes of JSON: it is journaled and sent to whoever asks for it. */
-const maxResult = 512 * 1024
+export const maxResult = 512 * 1024
 
 /** What of its progress is not journaled yet goes with the end. */
 const lastWords = (entry: Entry, end: End): Events => {

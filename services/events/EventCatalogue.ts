@@ -156,6 +156,16 @@ export const events: Catalogue<RuntimeEvent> = {
     by: "the turn, while it streams",
     fields: { turnId: turn, text: "the piece" }
   },
+  SessionHibernated: {
+    when: "It was idle for long enough to leave memory; its next message wakes it. Passing.",
+    by: session,
+    fields: {}
+  },
+  SessionWoken: {
+    when: "It is back in memory. Passing.",
+    by: session,
+    fields: {}
+  },
   WorkerQueued: {
     when: "Heavy work was accepted, in one append with the session's `ToolCallRequested`: always the first of its topic.",
     by: pool,

@@ -12,7 +12,8 @@ import { isDurable, isWildcard, type Subject } from "./Topic.ts"
  * `catchup`: the reader falls back to the journal until it has caught up; nothing of a durable topic is lost.
  * `backpressure`: the publisher waits for this reader, for a few seconds at most: then the reader is cut off.
  * `sliding`: the oldest waiting events go, told by one `Lagged` before what is left.
- * `dropping`: the newest events go, told by one `Lagged` after what was waiting.
+ * `dropping`: the newest events go, told by one `Lagged` after what was waiting; the topic's last event is never one of
+ * them.
  * `disconnect`: the subscription ends with `SubscriptionCut`, once what was waiting has been handed out.
  */
 export const Policy = Schema.Literals(["catchup", "backpressure", "sliding", "dropping", "disconnect"])

@@ -14,6 +14,11 @@ export interface ConnectionLimits {
   readonly idle: number
   /** How old a connection gets, give or take a tenth: those that came together do not all go together. */
   readonly age: number
+  /**
+   * Calls that a connection may make in a second, on average; twice as many at once. One that makes more is read more
+   * slowly, so that the others need not wait behind it.
+   */
+  readonly callsPerSecond: number
 }
 
 /** Bytes on their way to a peer from which on whatever has more for it waits. */
@@ -29,7 +34,8 @@ export const defaultLimits: ConnectionLimits = {
   // With the second that it takes to look: ten.
   unread: 9_000,
   idle: 3_600_000,
-  age: 86_400_000
+  age: 86_400_000,
+  callsPerSecond: 1_000
 }
 
 /** What is known of a connection; every `…At` is a time. */

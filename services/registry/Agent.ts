@@ -20,11 +20,19 @@ export const mainOf = (session: SessionId): AgentKey => ({ session, role: "main"
 export const isMain = ({ index, role }: AgentKey): boolean => index === 0 && role === "main"
 
 /** `draining` and `unhealthy` agents are alive, and no work is routed to them. */
-export const AgentStatus = Schema.Literals(["idle", "busy", "awaiting_permission", "draining", "unhealthy"])
+export const AgentStatus = Schema.Literals([
+  "idle",
+  "busy",
+  "awaiting_permission",
+  "hibernated",
+  "draining",
+  "unhealthy"
+])
 export type AgentStatus = typeof AgentStatus.Type
 
-export const isAvailable = ({ status }: { readonly status: AgentStatus }): boolean =>
-  status === "idle" || status === "busy"
+/** A session that hibernates wakes for what is routed to it. */
+export const isAvailable = ({ status }: { readonly status: string }): boolean =>
+  status === "idle" || status === "busy" || status === "hibernated"
 
 export const Agent = Schema.Struct({
   key: AgentKey,

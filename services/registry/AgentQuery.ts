@@ -75,7 +75,7 @@ export const fits = (agent: Agent, filter: AgentFilter): boolean =>
 
 type Compare = (one: AgentCursor, other: AgentCursor) => number
 
-const takesWork = ({ status }: AgentCursor): number => (status === "idle" || status === "busy" ? 0 : 1)
+const takesWork = (agent: AgentCursor): number => (isAvailable(agent) ? 0 : 1)
 const byAge: Compare = (one, other) => one.incarnation - other.incarnation
 const byText = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0)
 

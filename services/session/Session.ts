@@ -7,10 +7,10 @@ import { AgentKey } from "../registry/Agent.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 
 /**
- * `idle`: waits for a message. `thinking`: a turn runs. `awaiting_permission`: a person has to allow a tool call.
+ * `idle`: waits for a message. `hibernated`: the same, and out of memory until one comes. `thinking`: a turn runs. `awaiting_permission`: a person has to allow a tool call.
  * `ended`: stopped for good, still readable.
  */
-export const SessionStatus = Schema.Literals(["idle", "thinking", "awaiting_permission", "ended"])
+export const SessionStatus = Schema.Literals(["idle", "hibernated", "thinking", "awaiting_permission", "ended"])
 export type SessionStatus = typeof SessionStatus.Type
 
 const fields = {

@@ -117,6 +117,9 @@ export type SessionEvent = typeof SessionEvent.Type
 
 /** Published while a turn streams and never journaled: what counts is the settled message. */
 export const SessionDelta = Schema.TaggedUnion({
-  TextDelta: { turnId: TurnId, text: Schema.String }
+  TextDelta: { turnId: TurnId, text: Schema.String },
+  /** It has left memory; nothing else has changed. */
+  SessionHibernated: {},
+  SessionWoken: {}
 })
 export type SessionDelta = typeof SessionDelta.Type

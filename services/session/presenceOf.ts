@@ -1,10 +1,13 @@
 /**
  * How a session shows in the registry. Its labels are its metadata there; those named `tags` and `capabilities`, names
- * with commas between them, are its tags and capabilities. So they are journaled with the session and come back with it.
+ * with commas between them, are its tags and capabilities: the first fifty of each. So they are journaled with the session and come back with it.
  */
 import { type AgentKey, mainOf } from "../registry/Agent.ts"
 import type { AgentUpdate } from "../registry/Registry.ts"
 import { type SessionState, statusOf } from "./SessionState.ts"
+
+/** Each costs an index of its own, so a label does not make as many as it has room for. */
+const MAX_NAMES = 50
 
 const namesIn = (text: string | undefined): ReadonlyArray<string> =>
   text === undefined
@@ -13,6 +16,7 @@ const namesIn = (text: string | undefined): ReadonlyArray<string> =>
         .split(",")
         .map((name) => name.trim())
         .filter((name) => name !== "")
+        .slice(0, MAX_NAMES)
 
 /** A sub-session stands below the session that started it. */
 export const keyOf = ({ id, parent }: SessionState): AgentKey =>
@@ -30,6 +34,7 @@ export const labelsOf = ({ agentType, id, metadata, parent }: SessionState): Age
 
 const agentStatus = {
   idle: "idle",
+  hibernated: "hibernated",
   thinking: "busy",
   awaiting_permission: "awaiting_permission",
   ended: "draining"

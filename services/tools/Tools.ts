@@ -24,7 +24,9 @@ export const ToolDescription = Schema.Struct({
   classes: Schema.Array(ToolClass),
   needsPermission: Schema.Boolean,
   /** Milliseconds. */
-  deadline: Schema.Int
+  deadline: Schema.Int,
+  /** The pool that it runs on, when it is heavy. */
+  pool: Schema.optionalKey(Schema.String)
 })
 export type ToolDescription = typeof ToolDescription.Type
 

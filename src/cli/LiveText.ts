@@ -13,7 +13,8 @@ const wrapLines = `${escape}?7h`
 /** Draws a text where the one before it stands, which stays there when the scope closes. */
 export const make = Effect.gen(function* () {
   let drawn = 0
-  yield* Effect.acquireRelease(write(hideCursor + cutLines), () => write(wrapLines + showCursor))
+  // The terminal has shown the Ctrl-C that ends it.
+  yield* Effect.acquireRelease(write(hideCursor + cutLines), () => write(`\r${escape}K${wrapLines}${showCursor}`))
   return (text: string) =>
     Effect.suspend(() => {
       const all = text.split("\n")

@@ -6,8 +6,9 @@ import * as Terminal from "./Terminal.ts"
 /** Changes of size that are shown, over all pools. */
 const shownSteps = 8
 
-const permits = ({ max, min, overflow, permits }: NamedPool): string =>
-  `${permits}${min < max ? ` (${min}-${max})` : ""}${overflow > 0 ? ` +${overflow}` : ""}`
+/** How its permits may change by themselves. */
+const range = ({ max, min, overflow }: NamedPool): string =>
+  [min < max ? `${min}-${max}` : "", overflow > 0 ? `+${overflow}` : ""].filter((part) => part !== "").join(" ")
 
 const styleOf = (text: string, { mode }: NamedPool): string =>
   mode === "open" ? Terminal.green(text) : Terminal.yellow(text)
@@ -20,10 +21,10 @@ const pools = (all: ReadonlyArray<NamedPool>): string =>
     [
       { name: "POOL", value: ({ name }) => name },
       { name: "STATE", value: ({ mode }) => mode, style: styleOf },
-      { name: "PERMITS", value: permits, align: "right" },
-      { name: "RUNNING", value: ({ running }) => String(running), align: "right" },
+      { name: "RUNNING", value: ({ permits, running }) => `${running} of ${permits}`, align: "right" },
+      { name: "SCALES", value: (pool) => range(pool) || "-", align: "right" },
       { name: "QUEUED", value: ({ capacity, queued }) => `${queued} of ${capacity}`, align: "right" },
-      { name: "WAITED p50/p99", value: waits, align: "right" },
+      { name: "WAIT p50/p99", value: waits, align: "right" },
       {
         name: "RUNS",
         value: ({ runTime }) => (runTime === undefined ? "-" : Terminal.duration(runTime)),
@@ -31,9 +32,9 @@ const pools = (all: ReadonlyArray<NamedPool>): string =>
       },
       { name: "DONE", value: ({ completed }) => String(completed), align: "right" },
       { name: "FAILED", value: ({ failed }) => String(failed), align: "right" },
+      { name: "REFUSED", value: ({ refused }) => String(refused), align: "right" },
       { name: "TIMED OUT", value: ({ timedOut }) => String(timedOut), align: "right" },
-      { name: "CANCELLED", value: ({ cancelled }) => String(cancelled), align: "right" },
-      { name: "REFUSED", value: ({ refused }) => String(refused), align: "right" }
+      { name: "CANCELLED", value: ({ cancelled }) => String(cancelled), align: "right" }
     ],
     "there are no pools"
   )
@@ -79,7 +80,7 @@ export const render = ({ pools: all }: PoolStatus, now: number): string => pools
 
 /** One pool, after something was done to it. */
 export const describe = (pool: NamedPool): string => {
-  const size = `${permits(pool)} permit${pool.permits === 1 ? "" : "s"}`
+  const size = `${pool.permits} permit${pool.permits === 1 ? "" : "s"}${pool.min < pool.max ? `, scaling from ${pool.min} to ${pool.max}` : ""}`
   const held = `${pool.running} running, ${pool.queued} queued`
   const meaning =
     pool.mode === "paused"

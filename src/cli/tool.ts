@@ -26,7 +26,7 @@ const list = Command.make("list", {}, () =>
           tools,
           [
             { name: "TOOL", value: ({ name }) => name },
-            { name: "RUNS", value: ({ weight }) => (weight === "heavy" ? "on the pool" : "in the turn") },
+            { name: "RUNS", value: ({ pool }) => (pool === undefined ? "in the turn" : `on ${pool}`) },
             { name: "ARGUMENTS", value: ({ parameters }) => parametersOf(parameters) },
             { name: "WHAT IT DOES", value: ({ description }) => description }
           ],

@@ -91,6 +91,8 @@ export interface Options extends Parts {
   readonly sessions?: number | undefined
   /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
   readonly budget?: Limits | undefined
+  /** How long a session is idle before it leaves memory (default 5 minutes). */
+  readonly hibernateAfter?: Duration.Input | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
   readonly chaos?: boolean | undefined
   /** What is let go of once it is old (default nothing). */
@@ -149,7 +151,13 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
   )
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
-    Layer.provideMerge(LocalSessionManager.layer({ limit: options.sessions, budget: options.budget })),
+    Layer.provideMerge(
+      LocalSessionManager.layer({
+        limit: options.sessions,
+        budget: options.budget,
+        hibernateAfter: options.hibernateAfter
+      })
+    ),
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provideMerge(mcp(options)),

@@ -2,6 +2,7 @@
 import { Config, ConfigProvider, Duration, Effect, Schema } from "effect"
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
+import { defaultLimits } from "../../services/gateway/ConnectionLimits.ts"
 import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
 import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
@@ -30,10 +31,16 @@ export interface Settings {
   readonly mcpServers: ReadonlyArray<McpServerConfig>
   /** What a session and each of its turns may use up at most. */
   readonly budget: Limits
+  /** How long a session is idle before it leaves memory. */
+  readonly hibernateAfter: Duration.Duration
   /** What is let go of once it is old: by default nothing. */
   readonly retention: Retention
   /** How often one session may call tools. */
   readonly toolRate: Rate | undefined
+  readonly limits: {
+    /** Calls that a connection may make in a second, on average. */
+    readonly callsPerSecond: number
+  }
   readonly breakers: {
     /** Failures in a row after which a dependency is left alone. */
     readonly failures: number
@@ -104,6 +111,7 @@ const fromConfig = Config.all({
   }).pipe(
     Config.map((given): Limits => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)))
   ),
+  hibernateAfter: Config.Duration("ESPALIER_HIBERNATE_AFTER").pipe(Config.withDefault(Duration.minutes(5))),
   retention: Config.all({
     workers: age("ESPALIER_RETENTION_WORKERS"),
     sessions: age("ESPALIER_RETENTION_SESSIONS"),
@@ -115,6 +123,11 @@ const fromConfig = Config.all({
     Config.map((limit): Rate => ({ limit, per: "1 minute" })),
     Config.withDefault(undefined)
   ),
+  limits: Config.all({
+    callsPerSecond: Config.schema(int(1, 1_000_000), "ESPALIER_CALLS_PER_SECOND").pipe(
+      Config.withDefault(defaultLimits.callsPerSecond)
+    )
+  }),
   breakers: Config.all({
     failures: Config.schema(int(1, 1_000), "ESPALIER_BREAKER_FAILURES").pipe(Config.withDefault(5)),
     openFor: openTime("ESPALIER_BREAKER_OPEN", Duration.seconds(1)),

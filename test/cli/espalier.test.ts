@@ -6,6 +6,7 @@ import { Delivery } from "../../services/events/RuntimeEvent.ts"
 import { TopicStats } from "../../services/events/TopicStats.ts"
 import { errorCodes } from "../../services/gateway/ErrorCodes.ts"
 import { Permission } from "../../services/permission/Permission.ts"
+import { BreakerStatus } from "../../services/limits/Breakers.ts"
 import { Session, SessionSummary } from "../../services/session/Session.ts"
 import { TreeNode } from "../../services/supervision/SupervisionTree.ts"
 import { ToolDescription } from "../../services/tools/Tools.ts"
@@ -49,6 +50,12 @@ layer(ServerLayer, { excludeTestServices: true })("espalier", (it) => {
       assert.notMatch(stdout + stderr, /(?!\n)\p{Cc}/u)
       assert.match(stderr, /analyze_codebase +30 % +analyzing\n/)
       assert.match(stderr, /analyze_codebase +done in .* wrk_\w+\n$/)
+      const breakers = yield* json(Schema.Array(BreakerStatus), "breakers")
+      assert.deepStrictEqual(
+        breakers.find(({ name }) => name === "tool:analyze_codebase"),
+        { name: "tool:analyze_codebase", state: "closed", failures: 0, openings: 0, refused: 0, retryAfter: 0 }
+      )
+      assert.match((yield* command("breakers")).stdout, /tool:analyze_codebase +closed/)
     })
   )
 

@@ -15,9 +15,9 @@ describe("espalier pool", () => {
       const run = (...args: ReadonlyArray<string>) => espalier(running, "pool", ...args)
 
       const status = yield* run("status")
-      assert.match(status.stdout, /^POOL +STATE +PERMITS +RUNNING +QUEUED +WAITED p50\/p99 /)
-      assert.match(status.stdout, /\ntools +open +3 +0 +0 of 50 /)
-      assert.match(status.stdout, /\nmine +open +3 \(1-4\) /)
+      assert.match(status.stdout, /^POOL +STATE +RUNNING +SCALES +QUEUED +WAIT p50\/p99 /)
+      assert.match(status.stdout, /\ntools +open +0 of 3 +- +0 of 50 /)
+      assert.match(status.stdout, /\nmine +open +0 of 3 +1-4 /)
 
       const text = yield* start(running, "pool", "status", "--watch")
       yield* Effect.promise(() => text.until("stdout", /tools/))

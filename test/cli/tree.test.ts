@@ -4,8 +4,11 @@ import { errorCodes } from "../../services/gateway/ErrorCodes.ts"
 import { TreeNode } from "../../services/supervision/SupervisionTree.ts"
 import * as Client from "../../src/client.ts"
 import { espalier, server, start } from "../support/CommandLine.ts"
+import * as PseudoTerminal from "../support/PseudoTerminal.ts"
 
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.toCodecJson(TreeNode)))
+
+const has = (text: string) => (line: string) => line.includes(text)
 
 describe("espalier tree", () => {
   it.live("--watch shows it again when a part crashes and comes back, until Ctrl-C", () =>
@@ -28,6 +31,44 @@ describe("espalier tree", () => {
       const { status, stdout } = yield* Effect.promise(() => json.ended)
       assert.strictEqual(status, 130)
       for (const line of stdout.trim().split("\n")) assert.strictEqual(decode(line).id, "espalier")
+    }).pipe(Effect.scoped)
+  )
+
+  const onTerminal = PseudoTerminal.isAvailable || process.env["CI"] !== undefined ? it.live : it.live.skip
+  const needs = "on a terminal (needs python3)"
+
+  onTerminal(`${needs} --watch redraws it in place and leaves the cursor as it was on Ctrl-C`, () =>
+    Effect.gen(function* () {
+      const running = yield* server(undefined, { ESPALIER_CHAOS: "1" })
+      const terminal = yield* PseudoTerminal.open({ rows: 40, columns: 100 }, running.url, "tree", "--watch")
+      const first = yield* Effect.promise(() => terminal.until(({ lines }) => lines.some(has("maintenance"))))
+      assert.isFalse(first.isCursorShown)
+      assert.isFalse(first.wraps, "a long line would take two, and could not be counted")
+      yield* espalier(running, "kill", "espalier/workers/pool")
+      const height = first.lines.findIndex(has("maintenance")) + 1
+      const redrawn = yield* Effect.promise(() => terminal.until(({ lines }) => lines.some(has("1 restart"))))
+      assert.lengthOf(redrawn.lines.filter(has("espalier  ")), 1, redrawn.lines.join("\n"))
+      assert.lengthOf(redrawn.lines.filter(has("pool ")), 1)
+      assert.isNotEmpty(redrawn.climbs)
+      assert.isTrue(redrawn.climbs.every((climb) => climb === height))
+      terminal.type("\u0003")
+      assert.strictEqual(yield* Effect.promise(() => terminal.status), 130)
+      const last = new PseudoTerminal.Screen(terminal.rows, terminal.output)
+      assert.isTrue(last.isCursorShown && last.wraps)
+      assert.lengthOf(last.lines.filter(has("maintenance")), 1, "it stays to be read")
+      assert.strictEqual(last.lines.at(-1), "", "the shell's prompt comes on a line of its own")
+    }).pipe(Effect.scoped)
+  )
+
+  onTerminal(`${needs} --watch draws no more than fits on the screen, and says how much that leaves out`, () =>
+    Effect.gen(function* () {
+      const running = yield* server()
+      const terminal = yield* PseudoTerminal.open({ rows: 8, columns: 40 }, running.url, "tree", "--watch")
+      // Ages go on, so it redraws by itself.
+      const screen = yield* Effect.promise(() => terminal.until(({ climbs }) => climbs.length >= 2))
+      assert.isAtMost(Math.max(...screen.climbs), 7)
+      assert.match(screen.lines[0] ?? "", /^espalier/)
+      assert.match(screen.lines[6] ?? "", /^… \d+ more lines$/)
     }).pipe(Effect.scoped)
   )
 

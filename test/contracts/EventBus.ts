@@ -12,7 +12,7 @@ import { sessionTopic } from "../support/topics.ts"
 export const a = sessionTopic("a")
 const b = sessionTopic("b")
 
-const fact = (n: number) => ({ _tag: "SessionEnded" as const, reason: `${n}` })
+const fact = (n: number) => ({ _tag: "SessionUpdated" as const, title: `${n}` })
 const delta = (text: string): RuntimeEvent => ({ _tag: "TextDelta", turnId: TurnId.make("turn_1"), text })
 const started = (path: string): RuntimeEvent => ({ _tag: "ChildStarted", path, reason: "call" })
 

@@ -155,7 +155,7 @@ export const eventBusPolicies = <E>(bus: Layer.Layer<EventBus | Journal, E>) => 
       const gate = yield* Latch.make()
       const { fiber, got } = yield* listen({ topic: a, from: 1, capacity: 2 }, () => gate.await)
       yield* settle
-      const event = { _tag: "SessionEnded" as const, reason: "" }
+      const event = { _tag: "SessionUpdated" as const, title: "" }
       const snapshot = { version: 1, state: "{}", needs: 4_000 }
       yield* journal.append([{ stream: a, after: 5_000, events: [event], open: true, summary: "", snapshot }])
       assert.isAtMost(yield* journal.compact({ stream: a, before: 4_000 }), 257)
@@ -285,6 +285,71 @@ export const eventBusPolicies = <E>(bus: Layer.Layer<EventBus | Journal, E>) => 
       assert.deepStrictEqual(yield* bus.stats({ limit: 100 }), [])
     })
   )
+
+  for (const policy of ["sliding", "dropping"] as const) {
+    test(
+      `${policy}: what the queue dropped and the reader then found on record is delivered, and not lost besides`,
+      Effect.gen(function* () {
+        const bus = yield* EventBus
+        const first = yield* record(1)
+        const pull = yield* Effect.flatMap(bus.open({ topic: a, from: 1, policy, capacity: 1 }), Stream.toPull)
+        yield* bus.publish(first)
+        yield* write(2)
+        yield* settle
+        assert.deepInclude(yield* onlyOne, { published: 3, delivered: 0, lost: 2, pending: 1 })
+        assert.deepStrictEqual(show([...(yield* pull), ...(yield* pull)]), range(1, 3))
+        assert.deepInclude(yield* onlyOne, { published: 3, delivered: 3, lost: 0, pending: 0 })
+      })
+    )
+  }
+
+  for (const policy of Policy.literals) {
+    for (const ahead of [0, 1, 2, 3, 7]) {
+      test(
+        `${policy}: the end of a session comes, last and once, also when ${ahead} events before it find a queue of two`,
+        Effect.gen(function* () {
+          const journal = yield* Journal
+          const bus = yield* EventBus
+          const { fiber, gate, got } = yield* stalled(policy, 2)
+          if (ahead > 0) yield* Effect.forEach(range(1, ahead), () => write(1))
+          const end = { _tag: "SessionEnded" as const, reason: "done" }
+          const last = ahead + 2
+          yield* bus.publish(
+            yield* journal.append([{ stream: a, after: last - 1, events: [end], open: false, summary: "{}" }])
+          )
+          yield* settle
+          for (const one of yield* statsOf()) {
+            assert.strictEqual(one.delivered + one.lost + one.pending, one.published)
+            // Who is cut off counts no more.
+            if (policy !== "disconnect") assert.strictEqual(one.published, last)
+          }
+          yield* gate.open
+          for (let n = 0; n < 3; n++) yield* settle
+          let all = got
+          // Who was cut off comes back after what it has.
+          const exit = fiber.pollUnsafe()
+          if (exit !== undefined) {
+            assert.strictEqual(policy, "disconnect")
+            const had = got.findLast((delivery) => delivery._tag === "Event")?.sequence ?? 0
+            const again = yield* listen({ topic: a, from: had + 1, policy })
+            yield* settle
+            all = [...got, ...again.got]
+          }
+          const told = all.flatMap((delivery): ReadonlyArray<string | number> =>
+            delivery._tag === "Event"
+              ? [delivery.sequence]
+              : "to" in delivery
+                ? [`${delivery.from}-${delivery.to}`]
+                : []
+          )
+          assert.strictEqual(told.at(-1), last, told.join())
+          assert.strictEqual(told.filter((one) => one === last).length, 1)
+          const count = all.reduce((sum, one) => sum + (one._tag === "Lagged" ? one.count : 1), 0)
+          assert.strictEqual(count, last)
+        })
+      )
+    }
+  }
 
   const step = Schema.Struct({
     count: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 5 })),

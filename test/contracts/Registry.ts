@@ -363,6 +363,18 @@ export const registryContract = <R>(layer: Layer.Layer<Registry | R>) => {
   )
 
   test(
+    "a load that is no number is a mistake of its owner's, and changes nothing",
+    Effect.gen(function* () {
+      const a = yield* own({ key: key("a"), load: 1 })
+      yield* own({ key: key("b"), load: 2 })
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(a.handle.update({ load: Number.NaN, status: "busy" }))))
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(own({ key: key("c"), load: Number.POSITIVE_INFINITY }))))
+      assert.deepStrictEqual(yield* found({ order: "load" }), ["a/main/0", "b/main/0"])
+      assert.strictEqual(a.handle.agent.status, "idle")
+    })
+  )
+
+  test(
     "a sample is any of those that fit, however few they are among all",
     Effect.gen(function* () {
       const registry = yield* Registry

@@ -263,6 +263,44 @@ export const supervisorCases = (layer: Layer.Layer<Supervisor>) => {
       assert.strictEqual(yield* states(ref), "a running, b running")
     })
 
+    test("a call whose caller was interrupted before its turn came does nothing", function* () {
+      const probe = makeProbe()
+      const gate = Deferred.makeUnsafe<void>()
+      const ref = yield* start([probe.child("a")])
+      const busy = yield* Effect.forkChild(
+        ref.startChild({ id: "gate", start: Effect.as(Deferred.await(gate), Effect.never) }),
+        { startImmediately: true }
+      )
+      const waiting = yield* Effect.forEach([ref.startChild(probe.child("b")), ref.terminateChild("a")], (call) =>
+        Effect.forkChild(call, { startImmediately: true })
+      )
+      yield* Fiber.interruptAll(waiting)
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(busy)
+      yield* settle
+      assert.strictEqual(probe.news(), "+a")
+      assert.strictEqual(yield* states(ref), "a running, gate running")
+    })
+
+    test("one_for_all: the child that crashed counts as stopped when one before it does not start", function* () {
+      const probe = makeProbe()
+      const refusal = Deferred.makeUnsafe<never, string>()
+      let starts = 0
+      const first: ChildSpec = {
+        id: "a",
+        start: Effect.suspend((): ChildSpec["start"] =>
+          ++starts === 2 ? Deferred.await(refusal) : probe.child("a").start
+        )
+      }
+      const ref = yield* start([first, probe.child("b")], { strategy: "one_for_all" })
+      yield* probe.crash("b")
+      const asked = yield* Effect.forkChild(ref.deleteChild("b"), { startImmediately: true })
+      yield* Deferred.fail(refusal, "not yet")
+      yield* Fiber.join(asked)
+      yield* settle
+      assert.strictEqual(yield* states(ref), "a running")
+    })
+
     for (const strategy of ["one_for_all", "rest_for_one"] as const) {
       test(`${strategy}: a child that will not start again takes everybody down`, function* () {
         const probe = makeProbe()

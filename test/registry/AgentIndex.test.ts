@@ -138,4 +138,48 @@ describe("the index of agents", () => {
       if (count % 2_000 === 1_999) ask()
     }
   })
+
+  it("looks at what it answers, and not at everybody, where an index fits", () => {
+    const index = new AgentIndex()
+    let looks = 0
+    const make = (at: number): Entry.Entry => {
+      const agent: Agent = {
+        key: { session: SessionId.make(`ses_${at}`), role: at % 100 === 0 ? "helper" : "main", index: 0 },
+        incarnation: at + 1,
+        tags: at % 2 === 0 ? ["even"] : ["odd"],
+        capabilities: at % 1_000 === 0 ? ["all", "rare"] : ["all"],
+        status: at % 500 === 0 ? "busy" : "idle",
+        load: at % 3,
+        connections: 0,
+        metadata: {},
+        registeredAt: 0
+      }
+      // Whoever looks whether an agent fits reads this one.
+      Object.defineProperty(agent, "metadata", {
+        get: () => {
+          looks++
+          return {}
+        }
+      })
+      return Entry.make(agent)
+    }
+    const entries = Array.from({ length: 10_000 }, (_, at) => make(at))
+    for (const entry of entries) index.add(entry)
+    const cost = (query: AgentQuery) => {
+      index.find({ ...query, metadata: {} })
+      looks = 0
+      const { length } = index.find({ ...query, metadata: {} })
+      return [length, looks]
+    }
+    const middle = entries[5_000]?.agent
+    assert.deepStrictEqual(cost({ tag: "even", capability: ["all", "rare"] }), [10, 10])
+    assert.deepStrictEqual(cost({ role: "helper", tag: "even", limit: 7 }), [7, 7])
+    assert.deepStrictEqual(cost({ status: "busy", capability: "all" }), [20, 20])
+    assert.deepStrictEqual(cost({ capability: "all", tag: "unheard of" }), [0, 0])
+    assert.deepStrictEqual(cost({ session: SessionId.make("ses_7"), capability: "all" }), [1, 1])
+    for (const order of ["age", "key", "load", "connections"] as const) {
+      assert.deepStrictEqual(cost({ capability: "all", order, after: middle, limit: 10 }), [10, 10])
+      assert.deepStrictEqual(cost({ capability: "all", available: true, order, limit: 1 }), [1, 1])
+    }
+  })
 })

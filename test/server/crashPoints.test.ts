@@ -17,8 +17,11 @@ import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { sessionTopic } from "../support/topics.ts"
 
 const points = [...steps, "before publish", "after publish"]
-/** How often a point is passed before the process dies there. */
-const times = [2, 9]
+const isLong = process.env["ESPALIER_LONG"] !== undefined
+/** How often a point is passed before the process dies there: twenty times each in the long run. */
+const times = isLong ? Array.from({ length: 20 }, (_, index) => index + 1) : [2, 9]
+/** Rounds of dying again, and openings that are killed. */
+const rounds = isLong ? { again: 50, openings: 50 } : { again: 3, openings: 12 }
 const MESSAGES = 6
 const topic = sessionTopic("crash")
 
@@ -74,39 +77,46 @@ describe("crash-every-point", () => {
           }
         }
       }).pipe(Effect.scoped),
-    300_000
+    3_000_000
   )
 })
 
 describe("crash-double", () => {
-  it.live("a process that dies again while it comes back loses and repeats nothing", () =>
-    Effect.gen(function* () {
-      for (const [round, point] of points.filter((_, index) => index % 2 === 0).entries()) {
-        const directory = yield* temporaryDirectory
-        yield* run("crashing-session", [directory, "after commit", "8"])
-        for (const nth of [1, 2, 1]) yield* run("crashing-session", [directory, point, String(nth)])
-        yield* finish(directory, `round ${round}`)
-      }
-    }).pipe(Effect.scoped)
+  it.live(
+    "a process that dies again while it comes back loses and repeats nothing",
+    () =>
+      Effect.gen(function* () {
+        for (let round = 0; round < rounds.again; round++) {
+          const point = points[(round * 2 + Math.floor(round / 3)) % points.length] ?? "after commit"
+          const directory = yield* temporaryDirectory
+          yield* run("crashing-session", [directory, "after commit", "8"])
+          for (const nth of [1, 2, 1]) yield* run("crashing-session", [directory, point, String(nth)])
+          yield* finish(directory, `round ${round}`)
+        }
+      }).pipe(Effect.scoped),
+    3_000_000
   )
 
-  it.live("a journal whose recovery is killed at any instant holds what one clean recovery makes of it", () =>
-    Effect.gen(function* () {
-      const random = randomFrom(7)
-      const killed = yield* temporaryDirectory
-      yield* run("crashing-session", [killed, "before commit", "14"])
-      const copy = yield* temporaryDirectory
-      cpSync(killed, copy, { recursive: true })
-      const clean = yield* storedEvents(copy)
-      assert.isAbove(clean.length, 5)
-      let isCut = 0
-      for (let n = 0; n < 12; n++) {
-        const { isKilled } = yield* run("opening", [killed], 1 + random.below(500))
-        if (isKilled) isCut++
-      }
-      assert.isAbove(isCut, 2)
-      assert.deepStrictEqual(yield* storedEvents(killed), clean)
-    }).pipe(Effect.scoped)
+  it.live(
+    "a journal whose recovery is killed at any instant holds what one clean recovery makes of it",
+    () =>
+      Effect.gen(function* () {
+        const random = randomFrom(7)
+        const killed = yield* temporaryDirectory
+        yield* run("crashing-session", [killed, "before commit", "14"])
+        const copy = yield* temporaryDirectory
+        cpSync(killed, copy, { recursive: true })
+        const clean = yield* storedEvents(copy)
+        assert.isAbove(clean.length, 5)
+        let isCut = 0
+        for (let n = 0; n < rounds.openings; n++) {
+          const { isKilled } = yield* run("opening", [killed], 1 + random.below(500))
+          if (isKilled) isCut++
+        }
+        assert.isAbove(isCut, 2)
+        assert.deepStrictEqual(yield* storedEvents(killed), clean)
+      }).pipe(Effect.scoped),
+    3_000_000
   )
 })
 

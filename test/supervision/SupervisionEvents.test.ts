@@ -93,6 +93,24 @@ describe("supervision events", () => {
     }).pipe(Effect.provide(RuntimeLayer(100, bus)))
   })
 
+  it.effect("a child that has had its last word was stopped, and did not end by itself", () => {
+    const { bus, published } = makeBus()
+    return Effect.gen(function* () {
+      const sessions = yield* Sessions
+      yield* sessions.startChild({
+        id: "doomed",
+        start: Effect.succeed(Effect.fail("doomed")),
+        onGiveUp: () => Effect.void
+      })
+      yield* settle
+      assert.deepStrictEqual(published.flat().at(-1), {
+        _tag: "ChildTerminated",
+        path: "espalier/coordinators/sessions/doomed",
+        reason: { _tag: "Shutdown" }
+      })
+    }).pipe(Effect.provide(RuntimeLayer(100, bus)))
+  })
+
   it.effect("giving up is told: of a session alone by its path, of a supervisor by its own", () => {
     const { bus, published } = makeBus()
     return Effect.gen(function* () {

@@ -270,3 +270,27 @@ describe("back-off among siblings", () => {
     })
   )
 })
+
+describe("the pause that an event tells of", () => {
+  it.effect("is the child's own: one that was stopped for a sibling's sake has had none", () => {
+    const told: Array<SupervisionEvent> = []
+    return Effect.gen(function* () {
+      const probe = makeProbe()
+      const supervisor = yield* Supervisor
+      yield* supervisor.start({
+        id: "top",
+        strategy: "one_for_all",
+        children: [probe.child("slow", { backoff }), probe.child("quick")]
+      })
+      yield* probe.crash("slow")
+      yield* TestClock.adjust("100 millis")
+      yield* probe.crash("quick")
+      const delays = told.flatMap((event) => (event._tag === "ChildRestarted" ? [`${event.path} ${event.delay}`] : []))
+      assert.deepStrictEqual(delays, ["top/slow 100", "top/quick 0", "top/slow 0", "top/quick 0"])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(FiberSupervisor.layer),
+      Effect.provideService(SupervisionEvents, { tell: (event) => told.push(event), take: Effect.never })
+    )
+  })
+})

@@ -4,6 +4,7 @@
  */
 import { Effect, Layer } from "effect"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
+import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
@@ -152,6 +153,7 @@ export const layer = Layer.mergeAll(
   NoMcpServers.layer,
   NoMessages,
   NoBreakers,
+  TokenRateLimits.layer(),
   TreeChaos.layerRefused,
   Layer.succeed(Root, root as SupervisorRef)
 ).pipe(

@@ -112,7 +112,7 @@ export const server = (name: string) =>
 /** Returns the server once it is as it should be. */
 export const until = (name: string, holds: (server: McpServer) => boolean) =>
   server(name).pipe(
-    Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: holds }),
+    Effect.repeat({ schedule: Schedule.spaced("10 millis"), until: holds }),
     Effect.timeoutOrElse({
       duration: "15 seconds",
       orElse: () =>

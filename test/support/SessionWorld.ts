@@ -110,8 +110,14 @@ export interface Options extends LocalSessionManager.Options {
 const tree = Layer.provide(RuntimeTree.layer, FiberSupervisor.layer)
 
 /** What a process has of its own; closing it is the death of the process. */
-export const layerProcess = ({ budget, limit, model = OfflineModel.layer, pool }: Options = {}) =>
-  LocalSessionManager.layer({ budget, limit }).pipe(
+export const layerProcess = ({
+  budget,
+  hibernateAfter = Infinity,
+  limit,
+  model = OfflineModel.layer,
+  pool
+}: Options = {}) =>
+  LocalSessionManager.layer({ budget, hibernateAfter, limit }).pipe(
     Layer.provideMerge(BoundedWorkerPool.layer(pool).pipe(Layer.provide(TokenRateLimits.layer()))),
     Layer.provideMerge(Layer.mergeAll(toolSet, model)),
     Layer.provideMerge(MemoryRegistry.layer),

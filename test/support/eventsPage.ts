@@ -97,12 +97,14 @@ same process. All take \`from\` (first sequence wanted), \`capacity\` (length of
 | \`catchup\` (default) | the reader goes back to the journal until it has caught up; nothing is lost |
 | \`backpressure\` | the publisher waits, for five seconds at most; then the reader is cut off. Not for system topics and wildcards |
 | \`sliding\` (default of wildcards) | the oldest waiting events go |
-| \`dropping\` | the newest events go |
+| \`dropping\` | the newest events go, but for the topic's last one |
 | \`disconnect\` | the subscription ends, once what waited has been handed out |
 
 The past is always read whole and at the reader's own pace; the policy rules from then on. Skipped events show as one
 \`Lagged\`. A subscription that is cut off ends with \`SubscriptionCut\`, which names the last sequence. \`espalier events --stats\`
-and \`TopicStats\` tell who listens and how far behind: for each reader delivered + lost + pending = published, exactly.
+and \`TopicStats\` tell who listens and how far behind: for each reader delivered + lost + pending = published, exactly. The
+metrics \`espalier_events_subscribers\`, \`_queue_depth\`, \`_lag_max\`, \`_delivered_total\` and \`_lost_total\` tell the same in sums,
+with the label \`topic\`: \`session\`, \`worker\`, a wildcard, or a system topic.
 
 A cursor older than what is kept is refused with \`CursorExpired\`. It names the earliest sequence that is left and, of a
 session, carries a snapshot: the state as \`GetSession\` tells it, after the event \`snapshot.sequence\`. Read from
