@@ -17,6 +17,7 @@ import * as registry from "./suites/registry.ts"
 import * as rpc from "./suites/rpc.ts"
 import * as sessions from "./suites/sessions.ts"
 import * as start from "./suites/start.ts"
+import * as turn from "./suites/turn.ts"
 import * as supervision from "./suites/supervision.ts"
 
 const args = process.argv.slice(2)
@@ -36,7 +37,8 @@ const program = Effect.gen(function* () {
     pool: pool.suite,
     append: append.suite,
     start: start.suite,
-    rpc: rpc.suite
+    rpc: rpc.suite,
+    turn: turn.suite
   }
   const unknown = wanted.filter((name) => !(name in suites))
   if (unknown.length > 0) {
