@@ -12,11 +12,13 @@ import { toJson, toTable } from "./Figure.ts"
 import * as append from "./suites/append.ts"
 import * as fanOut from "./suites/fanOut.ts"
 import * as hibernation from "./suites/hibernation.ts"
+import * as mcp from "./suites/mcp.ts"
 import * as pool from "./suites/pool.ts"
 import * as registry from "./suites/registry.ts"
 import * as rpc from "./suites/rpc.ts"
 import * as sessions from "./suites/sessions.ts"
 import * as start from "./suites/start.ts"
+import * as turn from "./suites/turn.ts"
 import * as supervision from "./suites/supervision.ts"
 
 const args = process.argv.slice(2)
@@ -36,7 +38,9 @@ const program = Effect.gen(function* () {
     pool: pool.suite,
     append: append.suite,
     start: start.suite,
-    rpc: rpc.suite
+    rpc: rpc.suite,
+    turn: turn.suite,
+    mcp: mcp.suite
   }
   const unknown = wanted.filter((name) => !(name in suites))
   if (unknown.length > 0) {

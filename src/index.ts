@@ -15,7 +15,13 @@
  */
 export * as Embedded from "./server/Runtime.ts"
 export * as Server from "./server/Server.ts"
+export { ask, type AskOptions, TurnCancelled, TurnFailed } from "./ask.ts"
 export { version } from "./version.ts"
+
+export * as AiSdkModel from "../layers/model/AiSdkModel.ts"
+export * as ResilientModel from "../layers/model/ResilientModel.ts"
+export * from "../services/model/ModelAnswer.ts"
+export { Price, Usage } from "../services/model/Usage.ts"
 
 export * from "../services/InvalidInput.ts"
 export * from "../services/events/EventBus.ts"
@@ -37,6 +43,16 @@ export * from "../services/journal/StorageError.ts"
 export * from "../services/maintenance/MaintenanceEvent.ts"
 export * from "../services/access/Person.ts"
 export * from "../services/permission/Permission.ts"
+export type {
+  McpGrants,
+  McpServerConfig,
+  McpServerDeclaration,
+  McpServerDeclarations
+} from "../services/mcp/McpConfig.ts"
+export * from "../services/mcp/McpEvent.ts"
+export * from "../services/mcp/McpQuestions.ts"
+export * from "../services/mcp/McpServer.ts"
+export * from "../services/mcp/McpServers.ts"
 export * from "../services/permission/Rules.ts"
 export { CommandMissing, CommandNotStarted, InputClosed, Processes } from "../services/processes/Processes.ts"
 export * from "../services/registry/Agent.ts"

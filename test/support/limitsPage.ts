@@ -5,6 +5,9 @@ import { maxFrameSize } from "../../layers/gateway/Frames.ts"
 import { maxCallsPerConnection, maxStreamsPerConnection } from "../../layers/gateway/Guard.ts"
 import { defaultKeys } from "../../layers/limits/BoundedRateLimiterStore.ts"
 import { names } from "../../layers/limits/PersistenceBreakers.ts"
+import { samplingBudget } from "../../layers/mcp/Asked.ts"
+import { maxMessage } from "../../layers/mcp/Messages.ts"
+import { queue } from "../../layers/mcp/StdioTransport.ts"
 import { MAX_CALLS } from "../../layers/session/PlanCall.ts"
 import { STICKY_KEYS } from "../../layers/registry/RegistryRouter.ts"
 import { maxResult } from "../../layers/worker/RunWorker.ts"
@@ -12,7 +15,12 @@ import { defaultCapacity, maxCapacity } from "../../services/events/Subscription
 import { defaultLimits, hardUnread, softUnread } from "../../services/gateway/ConnectionLimits.ts"
 import { AUDIENCE, MAX_AUDIENCE } from "../../services/registry/AgentMessage.ts"
 import { defaults as budget } from "../../services/session/Budget.ts"
+import { limits as results } from "../../services/mcp/callResult.ts"
+import { limits as definitions } from "../../services/mcp/ToolDefinition.ts"
 import { MAILBOX_CAPACITY } from "../../services/session/decide.ts"
+import { EXPIRY } from "../../services/permission/Permission.ts"
+import { MAX_ATTACHMENTS, MAX_CHARACTERS } from "../../services/session/MessageAttachment.ts"
+import { DEADLINE, IDLE_LIMIT, MAX_LIVE } from "../../services/session/SubSession.ts"
 import { MAX_NAMES } from "../../services/session/presenceOf.ts"
 import type { Settings } from "../../src/server/Settings.ts"
 
@@ -101,11 +109,100 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
     },
     { what: "a message", byDefault: "262,144 characters", beyond: "refused", error: "InvalidInput" },
     {
-      what: "model rounds of a turn",
-      byDefault: count(budget.steps),
+      what: "attachments of a message",
+      byDefault: `${MAX_ATTACHMENTS}, of ${count(MAX_CHARACTERS)} characters in all`,
+      beyond: "refused",
+      error: "InvalidInput"
+    },
+    {
+      what: "a conversation as a model is shown it",
+      byDefault: `${count(settings.contextTokens)} tokens`,
+      setting: "ESPALIER_CONTEXT_TOKENS",
+      takes: ["1000", "10000000"],
+      refuses: ["999", "10000001"],
+      option: "contextTokens",
+      beyond: "the oldest results of tools are left out, then the turns before are summed up"
+    },
+    {
+      what: "a call that waits for permission",
+      byDefault: time(EXPIRY),
+      beyond: "denied",
+      failure: "permission_expired"
+    },
+    {
+      what: "an idle session in memory",
+      byDefault: time(settings.hibernateAfter),
+      setting: "ESPALIER_HIBERNATE_AFTER",
+      option: "hibernateAfter",
+      beyond: "it hibernates until it is spoken to"
+    },
+    {
+      what: "sub-sessions of a session at a time",
+      byDefault: count(MAX_LIVE),
+      beyond: "refused",
+      error: "TooManySubSessions",
+      failure: "too_many_sub_sessions"
+    },
+    {
+      what: "a sub-session's life",
+      byDefault: time(DEADLINE),
+      option: "parent.deadline",
+      beyond: "it is stopped",
+      failure: "deadline_exceeded"
+    },
+    { what: "an idle sub-session", byDefault: time(IDLE_LIMIT), option: "parent.idleLimit", beyond: "it is stopped" },
+    {
+      what: "rounds of tool calls in a turn",
+      byDefault: count(settings.budget.steps ?? budget.steps),
+      setting: "ESPALIER_STEPS",
+      ...times("0", "10000"),
+      refuses: ["-1", "10001"],
+      option: "budget.steps",
       beyond: "the turn fails",
       failure: "too_many_steps"
     },
+    {
+      what: "sub-sessions below a session, one below the other",
+      byDefault: count(settings.budget.depth ?? budget.depth),
+      setting: "ESPALIER_DEPTH",
+      ...times("0", "10"),
+      refuses: ["-1", "11"],
+      option: "budget.depth",
+      beyond: "refused"
+    },
+    ...(["turn", "session"] as const).flatMap((of): ReadonlyArray<Limit> => {
+      const upper = of.toUpperCase()
+      return [
+        {
+          what: `tokens of a ${of}`,
+          byDefault: "no limit",
+          setting: `ESPALIER_${upper}_TOKENS`,
+          takes: ["1", "1000000"],
+          refuses: ["0"],
+          option: `budget.${of}Tokens`,
+          beyond: "the turn fails",
+          failure: "token_budget_exceeded"
+        },
+        {
+          what: `cost of a ${of}, in the currency of the model's prices`,
+          byDefault: "no limit",
+          setting: `ESPALIER_${upper}_COST`,
+          refuses: ["0", "-1"],
+          option: `budget.${of}Cost`,
+          beyond: "the turn fails",
+          failure: "cost_budget_exceeded"
+        },
+        {
+          what: `time of a ${of}`,
+          byDefault: "no limit",
+          setting: `ESPALIER_${upper}_TIME`,
+          refuses: ["soon"],
+          option: `budget.${of}Time`,
+          beyond: "the turn fails",
+          failure: "time_budget_exceeded"
+        }
+      ]
+    }),
     { what: "tool calls of a round", byDefault: count(MAX_CALLS), beyond: "refused", failure: "too_many_calls" }
   ],
   Tools: [
@@ -178,6 +275,29 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
     },
     { what: "a child process that was asked to stop", byDefault: time("1 second"), beyond: "it is killed" },
     { what: "output kept of a child process", byDefault: bytes(64 * 1024), option: "`keep`", beyond: "the oldest goes" }
+  ],
+  "MCP servers": [
+    {
+      what: "a message of a server",
+      byDefault: bytes(maxMessage),
+      beyond: "its call fails, or the connection is lost"
+    },
+    {
+      what: "what a server has not read yet",
+      byDefault: `${count(queue.messages)} messages, ${bytes(queue.bytes)}`,
+      beyond: "the call is not sent",
+      failure: "mcp_server_busy"
+    },
+    { what: "tools of a server", byDefault: count(definitions.tools), beyond: "left out, and counted" },
+    { what: "a tool's description", byDefault: `${count(definitions.description)} characters`, beyond: "cut" },
+    { what: "a tool's schema", byDefault: bytes(definitions.schema), beyond: "the tool is refused" },
+    { what: "text of a result", byDefault: bytes(results.text), beyond: "cut" },
+    { what: "images and sounds of a result", byDefault: bytes(results.media), beyond: "left out" },
+    {
+      what: "requests of a server to the model, a minute",
+      byDefault: count(samplingBudget.perMinute),
+      beyond: "refused"
+    }
   ],
   Pools: [
     {
