@@ -201,6 +201,12 @@ export const errorCodes = {
     exit: 112,
     http: 409,
     meaning: "The message to an agent was not delivered; its outcome tells why"
+  },
+  PermissionNeeded: {
+    code: "permission_needed",
+    exit: 121,
+    http: 403,
+    meaning: "The turn that was waited for needs a person's permission; it was cancelled"
   }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 
