@@ -47,7 +47,7 @@ import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
 import * as Compaction from "../../services/session/Compaction.ts"
-import type { Limits } from "../../services/session/Budget.ts"
+import type * as Budget from "../../services/session/Budget.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
 import type { Supervisor } from "../../services/supervision/Supervisor.ts"
@@ -88,7 +88,7 @@ export interface Options extends Parts {
   /** Sessions in memory at the same time (default 100,000). */
   readonly sessions?: number | undefined
   /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
-  readonly budget?: Limits | undefined
+  readonly budget?: Budget.Limits | undefined
   /** Tokens of a conversation that a model is shown (default 100,000). */
   readonly contextTokens?: number | undefined
   /** How a conversation is made to fit, in place of the runtime's own way. */

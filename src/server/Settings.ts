@@ -10,7 +10,7 @@ import { configured, type ModelSettings } from "../../services/model/ModelSettin
 import { Price } from "../../services/model/Usage.ts"
 import type { Pools } from "../../services/worker/PoolLimits.ts"
 import * as Compaction from "../../services/session/Compaction.ts"
-import type { Limits } from "../../services/session/Budget.ts"
+import type * as Budget from "../../services/session/Budget.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
 import * as poolsSetting from "./poolsSetting.ts"
 
@@ -30,7 +30,7 @@ export interface Settings {
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
   /** What a session and each of its turns may use up at most. */
-  readonly budget: Limits
+  readonly budget: Budget.Limits
   /** How long a session is idle before it leaves memory. */
   readonly hibernateAfter: Duration.Duration
   /** Tokens of a conversation that a model is shown. */
@@ -155,7 +155,9 @@ const fromConfig = Config.all({
     turnTime: time("ESPALIER_TURN_TIME"),
     sessionTime: time("ESPALIER_SESSION_TIME")
   }).pipe(
-    Config.map((given): Limits => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)))
+    Config.map((given): Budget.Limits =>
+      Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+    )
   ),
   contextTokens: Config.schema(int(1_000, 10_000_000), "ESPALIER_CONTEXT_TOKENS").pipe(
     Config.withDefault(Compaction.TOKENS)

@@ -101,11 +101,57 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
     },
     { what: "a message", byDefault: "262,144 characters", beyond: "refused", error: "InvalidInput" },
     {
-      what: "model rounds of a turn",
-      byDefault: count(budget.steps),
+      what: "rounds of tool calls in a turn",
+      byDefault: count(settings.budget.steps ?? budget.steps),
+      setting: "ESPALIER_STEPS",
+      ...times("0", "10000"),
+      refuses: ["-1", "10001"],
+      option: "budget.steps",
       beyond: "the turn fails",
       failure: "too_many_steps"
     },
+    {
+      what: "sub-sessions below a session, one below the other",
+      byDefault: count(settings.budget.depth ?? budget.depth),
+      setting: "ESPALIER_DEPTH",
+      ...times("0", "10"),
+      refuses: ["-1", "11"],
+      option: "budget.depth",
+      beyond: "refused"
+    },
+    ...(["turn", "session"] as const).flatMap((of): ReadonlyArray<Limit> => {
+      const upper = of.toUpperCase()
+      return [
+        {
+          what: `tokens of a ${of}`,
+          byDefault: "no limit",
+          setting: `ESPALIER_${upper}_TOKENS`,
+          takes: ["1", "1000000"],
+          refuses: ["0"],
+          option: `budget.${of}Tokens`,
+          beyond: "the turn fails",
+          failure: "token_budget_exceeded"
+        },
+        {
+          what: `cost of a ${of}, in the currency of the model's prices`,
+          byDefault: "no limit",
+          setting: `ESPALIER_${upper}_COST`,
+          refuses: ["0", "-1"],
+          option: `budget.${of}Cost`,
+          beyond: "the turn fails",
+          failure: "cost_budget_exceeded"
+        },
+        {
+          what: `time of a ${of}`,
+          byDefault: "no limit",
+          setting: `ESPALIER_${upper}_TIME`,
+          refuses: ["soon"],
+          option: `budget.${of}Time`,
+          beyond: "the turn fails",
+          failure: "time_budget_exceeded"
+        }
+      ]
+    }),
     { what: "tool calls of a round", byDefault: count(MAX_CALLS), beyond: "refused", failure: "too_many_calls" }
   ],
   Tools: [
