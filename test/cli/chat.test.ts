@@ -174,6 +174,25 @@ describe("espalier chat", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live(
+    "asks before a call that has to be allowed, with its exact arguments; run gives up where nobody is there",
+    () =>
+      Effect.gen(function* () {
+        const args = JSON.stringify({ repoUrl: "https://example.invalid/x.git" })
+        const { server } = yield* serving(({ body }) =>
+          body.messages.at(-1)?.role === "tool" ? says("As you wish.") : calls(["analyze_codebase", args])
+        )
+        const { status, stderr, stdout } = yield* ended(yield* talk(server, ["chat"], "look at it\nno\n"))
+        assert.strictEqual(status, 0, stderr)
+        assert.include(stderr, `may analyze_codebase (read, network) run with ${args}?`)
+        assert.match(stderr, /denied[^]*permission_denied/)
+        assert.strictEqual(stdout, "As you wish.\n")
+        const run = yield* espalier(server, "run", "look at it")
+        assert.strictEqual(run.status, errorCodes.PermissionNeeded.exit, run.stderr)
+        assert.include(run.stderr, args)
+      }).pipe(Effect.scoped)
+  )
+
   it.live("survives a server that is killed in the middle of an answer", () =>
     Effect.gen(function* () {
       const { env, models, server: first } = yield* serving(() => [...words("Half of"), silence])
