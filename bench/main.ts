@@ -12,6 +12,7 @@ import { toJson, toTable } from "./Figure.ts"
 import * as append from "./suites/append.ts"
 import * as fanOut from "./suites/fanOut.ts"
 import * as hibernation from "./suites/hibernation.ts"
+import * as mcp from "./suites/mcp.ts"
 import * as pool from "./suites/pool.ts"
 import * as registry from "./suites/registry.ts"
 import * as rpc from "./suites/rpc.ts"
@@ -38,7 +39,8 @@ const program = Effect.gen(function* () {
     append: append.suite,
     start: start.suite,
     rpc: rpc.suite,
-    turn: turn.suite
+    turn: turn.suite,
+    mcp: mcp.suite
   }
   const unknown = wanted.filter((name) => !(name in suites))
   if (unknown.length > 0) {

@@ -43,6 +43,16 @@ export * from "../services/journal/StorageError.ts"
 export * from "../services/maintenance/MaintenanceEvent.ts"
 export * from "../services/access/Person.ts"
 export * from "../services/permission/Permission.ts"
+export type {
+  McpGrants,
+  McpServerConfig,
+  McpServerDeclaration,
+  McpServerDeclarations
+} from "../services/mcp/McpConfig.ts"
+export * from "../services/mcp/McpEvent.ts"
+export * from "../services/mcp/McpQuestions.ts"
+export * from "../services/mcp/McpServer.ts"
+export * from "../services/mcp/McpServers.ts"
 export * from "../services/permission/Rules.ts"
 export { CommandMissing, CommandNotStarted, InputClosed, Processes } from "../services/processes/Processes.ts"
 export * from "../services/registry/Agent.ts"

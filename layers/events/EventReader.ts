@@ -156,6 +156,11 @@ export const make = Effect.fnUntraced(function* (
     }
     if (after !== undefined && after.to > (cursor ?? 0)) deliveries.push(skipTo(after.to, after.from))
     if (end?._tag === "Event" && end.sequence > (cursor ?? 0)) {
+      if (cursor !== undefined && end.sequence > cursor + 1) {
+        // What lies before it was never published: all of it is on record, the end as well.
+        isReplaying = true
+        return deliveries
+      }
       deliveries.push(end)
       delivered++
       cursor = end.sequence

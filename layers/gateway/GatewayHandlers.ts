@@ -7,6 +7,7 @@ import { EventBus } from "../../services/events/EventBus.ts"
 import { inPieces } from "../../services/events/weigh.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
+import { McpServers } from "../../services/mcp/McpServers.ts"
 import { AgentMessages } from "../../services/registry/AgentMessage.ts"
 import { Breakers } from "../../services/limits/Breakers.ts"
 import { refusalOf } from "../../services/limits/toolLimits.ts"
@@ -62,6 +63,7 @@ export const make = Effect.gen(function* () {
   const messages = yield* AgentMessages
   const root = yield* Root
   const chaos = yield* Chaos
+  const mcp = yield* McpServers
 
   return GatewayRpcs.of({
     StartSession: (options) => contained("StartSession")(sessions.start(options)),
@@ -119,7 +121,12 @@ export const make = Effect.gen(function* () {
     SendAgentMessage: ({ route, to, ...letter }) =>
       contained("SendAgentMessage")(to === undefined ? messages.route(route ?? {}, letter) : messages.send(to, letter)),
     BroadcastAgentMessage: ({ to, ...letter }) => contained("BroadcastAgentMessage")(messages.broadcast(to, letter)),
-    ListBreakers: () => contained("ListBreakers")(breakers.list)
+    ListBreakers: () => contained("ListBreakers")(breakers.list),
+
+    McpServers: () => contained("McpServers")(mcp.list),
+    McpTools: ({ server }) => contained("McpTools")(mcp.tools(server)),
+    ApproveMcpTools: (options) => contained("ApproveMcpTools")(mcp.approve(options)),
+    RestartMcpServer: ({ server }) => contained("RestartMcpServer")(mcp.restart(server))
   })
 })
 

@@ -11,6 +11,7 @@ import type { Limits } from "../../services/model/ModelLimits.ts"
 import type * as Budget from "../../services/session/Budget.ts"
 import type * as Approval from "../../services/permission/Approval.ts"
 import type { Permission } from "../../services/permission/Permission.ts"
+import { offerable } from "../../services/permission/offerable.ts"
 import { type LiveSub, reasons } from "../../services/session/SubSession.ts"
 import type { AgentType } from "../../services/session/AgentType.ts"
 import type { Strategy } from "../../services/session/Compaction.ts"
@@ -59,6 +60,9 @@ export interface Services {
 
 /** How long what was interrupted may take to let go of what it holds. */
 const GRACE = "10 seconds"
+
+/** Toolkits that are kept ready, for as many ways of denying tools. */
+const maxToolkits = 32
 
 const letGo = (fiber: Fiber.Fiber<unknown> | undefined): Effect.Effect<void> =>
   fiber === undefined
@@ -118,7 +122,8 @@ export const make = ({
 }: Services) => {
   const subSessions = SubSessions.make({ bus, journal, others })
   let listed: ReadonlyArray<Tool> | undefined
-  let toolkit: OfferedTools | undefined
+  /** By the rules that deny; all of one list. */
+  const toolkits = new Map<string, OfferedTools>()
   const around: Turn.Surroundings = {
     journal,
     tools,
@@ -132,13 +137,16 @@ export const make = ({
         return told.length === 0 ? undefined : told.join("\n\n")
       }),
     // Made anew only when the list is another one: decoders are cached by its identity.
-    offered: Effect.map(tools.list, (list) => {
-      if (toolkit === undefined || listed !== list) {
+    offered: ({ rules }) =>
+      Effect.map(tools.list, (list) => {
+        if (listed !== list || toolkits.size >= maxToolkits) toolkits.clear()
         listed = list
-        toolkit = offered(list)
-      }
-      return toolkit
-    })
+        const denials = rules.filter(({ decision }) => decision === "deny")
+        const key = denials.length === 0 ? "" : JSON.stringify(denials)
+        const toolkit = toolkits.get(key) ?? offered(offerable(list, denials))
+        toolkits.set(key, toolkit)
+        return toolkit
+      })
   }
 
   /** Runs the turn that the state says is open. */

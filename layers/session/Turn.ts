@@ -60,7 +60,8 @@ export interface Surroundings {
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
   readonly limits: Limits
-  readonly offered: Effect.Effect<OfferedTools>
+  /** What a session's model is offered under its permissions. */
+  readonly offered: (permission: SessionState["permission"]) => Effect.Effect<OfferedTools>
   readonly compaction: Strategy
   /** What the model is told before everything else. */
   readonly instructions: (state: SessionState) => Effect.Effect<string | undefined>
@@ -145,7 +146,8 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
     if (spent !== undefined) return yield* host.end("failed", undefined, spent)
     entries = yield* fit(entries)
     const shown = { entries, system, characters }
-    const answer = yield* ModelRound.ask(around.model, around.limits, yield* around.offered, shown, host.say)
+    const offered = yield* around.offered(host.state().permission)
+    const answer = yield* ModelRound.ask(around.model, around.limits, offered, shown, host.say)
     if (answer.broken !== undefined) {
       return yield* host.end("failed", yield* textOf(answer.text), answer.broken, answer.answer)
     }

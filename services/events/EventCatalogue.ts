@@ -19,6 +19,8 @@ const pool = "the worker pool"
 const supervisor = "the child's supervisor"
 const path = "the child's place in the tree, ids joined by `/`"
 const turn = "the turn"
+const mcp = "the keeper of MCP servers"
+const server = "its name in the configuration"
 const breaker = "the dependency's circuit breaker"
 const dependency = "name of the dependency: `tool:name`, `mcp:server`, `model:provider`"
 const answer = "on the first event that a model's answer led to: the model, its usage, what travels back to it"
@@ -318,7 +320,32 @@ export const events: Catalogue<RuntimeEvent> = {
     by: pool,
     fields: { pool: "its name", running: "tasks that run", queued: "tasks that wait" }
   },
-  PoolDrained: { when: "A pool that is drained has nothing left.", by: pool, fields: { pool: "its name" } }
+  PoolDrained: { when: "A pool that is drained has nothing left.", by: pool, fields: { pool: "its name" } },
+  McpServerReady: {
+    when: "An MCP server answers, and its tools can be called.",
+    by: mcp,
+    fields: { server, protocol: "the version of MCP that was agreed on", tools: "tools that may be used" }
+  },
+  McpServerDown: {
+    when: "The connection to an MCP server was lost; it is started again.",
+    by: mcp,
+    fields: { server, reason: "why, in a sentence" }
+  },
+  McpServerBroken: {
+    when: "An MCP server was lost more often than its intensity allows, and is left alone for a while.",
+    by: mcp,
+    fields: { server, reason: "why it was lost the last time", retryIn: "milliseconds until it is tried again" }
+  },
+  McpToolsBlocked: {
+    when: "Tools of an MCP server are not as they were approved. They cannot be called until they are approved.",
+    by: mcp,
+    fields: { server, tools: "their names on the server, the first 20" }
+  },
+  McpToolsApproved: {
+    when: "Somebody approved tools that were blocked.",
+    by: mcp,
+    fields: { server, tools: "their names on the server, the first 20" }
+  }
 }
 
 const at = "Unix time in milliseconds: for people, order is told by `sequence` alone"

@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { HealthEvent } from "../health/HealthEvent.ts"
 import { BreakerEvent } from "../limits/BreakerEvent.ts"
 import { MaintenanceEvent } from "../maintenance/MaintenanceEvent.ts"
+import { McpEvent } from "../mcp/McpEvent.ts"
 import { Session } from "../session/Session.ts"
 import { SessionDelta, SessionEvent } from "../session/SessionEvent.ts"
 import { SupervisionEvent } from "../supervision/SupervisionEvent.ts"
@@ -22,7 +23,8 @@ export const RuntimeEvent = Schema.Union([
   HealthEvent,
   MaintenanceEvent,
   PoolEvent,
-  BreakerEvent
+  BreakerEvent,
+  McpEvent
 ])
 export type RuntimeEvent = typeof RuntimeEvent.Type
 

@@ -8,9 +8,10 @@ import type { WorkerId } from "../worker/WorkerId.ts"
 
 export const Topic = Schema.String.check(
   Schema.isPattern(
-    /^(session:ses_[A-Za-z0-9_-]{1,64}|worker:wrk_[A-Za-z0-9_-]{1,64}|system:(agents|maintenance|health|pool))$/,
+    /^(session:ses_[A-Za-z0-9_-]{1,64}|worker:wrk_[A-Za-z0-9_-]{1,64}|system:(agents|maintenance|health|pool|mcp))$/,
     {
-      message: "a topic: session:<id>, worker:<id>, system:agents, system:maintenance, system:health or system:pool"
+      message:
+        "a topic: session:<id>, worker:<id>, system:agents, system:maintenance, system:health, system:pool or system:mcp"
     }
   )
 ).pipe(Schema.brand("Topic"))
@@ -30,6 +31,7 @@ export const agents = Topic.make("system:agents")
 export const maintenance = Topic.make("system:maintenance")
 export const health = Topic.make("system:health")
 export const pool = Topic.make("system:pool")
+export const mcp = Topic.make("system:mcp")
 
 /** System topics live in a bounded window of memory; all others are in the journal. */
 export const isDurable = (topic: Topic): boolean => !topic.startsWith("system:")

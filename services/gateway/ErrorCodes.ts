@@ -2,7 +2,7 @@
  * Every error that leaves the process, by its tag: a stable code, the exit status of the command line and the HTTP
  * status. Codes and statuses never change their meaning; `docs/errors.md` lists them for people.
  *
- * Exit statuses lie between 50 and 125, where neither the shell nor a signal has a meaning of its own. Beside them: 0
+ * Exit statuses lie between 50 and 125 or above 192, where neither the shell nor a signal has a meaning of its own. Beside them: 0
  * for success and 130 for a command that Ctrl-C ended.
  */
 export interface ErrorCode {
@@ -207,6 +207,30 @@ export const errorCodes = {
     exit: 121,
     http: 403,
     meaning: "The turn that was waited for needs a person's permission; it was cancelled"
+  },
+  McpServerNotFound: {
+    code: "mcp_server_not_found",
+    exit: 193,
+    http: 404,
+    meaning: "No MCP server of that name is declared"
+  },
+  McpServerUnavailable: {
+    code: "mcp_server_unavailable",
+    exit: 194,
+    http: 503,
+    meaning: "The MCP server is declared and does not answer; its tools stay listed"
+  },
+  McpToolChanged: {
+    code: "mcp_tool_changed",
+    exit: 196,
+    http: 409,
+    meaning: "The tool is not the one that was looked at; nothing was approved"
+  },
+  McpToolNotFound: {
+    code: "mcp_tool_not_found",
+    exit: 195,
+    http: 404,
+    meaning: "The MCP server has no such tool now"
   }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 

@@ -14,6 +14,14 @@ import { InvalidInput } from "../InvalidInput.ts"
 import { BreakerOpen, BreakerStatus } from "../limits/Breakers.ts"
 import { RateLimited } from "../limits/RateLimits.ts"
 import { StorageError } from "../journal/StorageError.ts"
+import {
+  McpServer,
+  McpServerNotFound,
+  McpServerUnavailable,
+  McpTool,
+  McpToolChanged,
+  McpToolNotFound
+} from "../mcp/McpServer.ts"
 import { Agent, AgentKey, AgentStatus } from "../registry/Agent.ts"
 import { AgentChange } from "../registry/AgentChange.ts"
 import { DeliveryReceipt } from "../registry/AgentMessage.ts"
@@ -73,6 +81,8 @@ const Metadata = Schema.optionalKey(
     )
   )
 )
+const ServerName = Schema.String.check(Schema.isMaxLength(256))
+
 const Name = Schema.NonEmptyString.check(Schema.isMaxLength(200))
 const Names = Schema.optionalKey(Schema.Union([Name, Schema.Array(Name).check(Schema.isMaxLength(20))]))
 /** Which agents are meant: all that is given must hold. */
@@ -336,5 +346,36 @@ export class GatewayRpcs extends RpcGroup.make(
     error: Schema.Union([...common])
   }),
   /** The circuit breakers of what calls were made to lately. */
-  Rpc.make("ListBreakers", { success: Schema.Array(BreakerStatus), error: Schema.Union([...common]) })
+  Rpc.make("ListBreakers", { success: Schema.Array(BreakerStatus), error: Schema.Union([...common]) }),
+  /** The MCP servers that are declared, and how they are. */
+  Rpc.make("McpServers", { success: Schema.Array(McpServer), error: Schema.Union([...common]) }),
+  /** All that is known of the tools of one of them, those that are blocked or refused included. */
+  Rpc.make("McpTools", {
+    payload: { server: ServerName },
+    success: Schema.Array(McpTool),
+    error: Schema.Union([...common, McpServerNotFound])
+  }),
+  /** Approves what a server says now of one of its tools, or of all. Answers with those that were blocked before. */
+  Rpc.make("ApproveMcpTools", {
+    payload: {
+      server: ServerName,
+      tool: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256))),
+      /** The hash that was looked at, or at least the first 8 of its characters: any other definition is refused. */
+      hash: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[0-9a-f]{8,64}$/)))
+    },
+    success: Schema.Array(Schema.String),
+    error: Schema.Union([
+      ...common,
+      StorageError,
+      McpServerNotFound,
+      McpServerUnavailable,
+      McpToolNotFound,
+      McpToolChanged
+    ])
+  }),
+  /** Ends a server's life and begins another at once. */
+  Rpc.make("RestartMcpServer", {
+    payload: { server: ServerName },
+    error: Schema.Union([...common, McpServerNotFound])
+  })
 ) {}

@@ -22,6 +22,12 @@ export const root = Command.make("espalier").pipe(
     data: Flag.String("data").pipe(
       Flag.withDescription("Data directory, for serve and --embedded (default ESPALIER_DATA, or the user's own)"),
       Flag.optional
+    ),
+    mcpConfig: Flag.String("mcp-config").pipe(
+      Flag.withDescription(
+        "A .mcp.json whose servers to run, for serve and --embedded (default ESPALIER_MCP_CONFIG, or none)"
+      ),
+      Flag.optional
     )
   })
 )
@@ -41,7 +47,10 @@ const layer = Layer.unwrap(
     const flags = yield* root
     if (flags.embedded) {
       const { layer } = yield* Effect.promise(() => import("../server/EmbeddedClient.ts"))
-      return layer({ dataDirectory: Option.getOrUndefined(flags.data) })
+      return layer({
+        dataDirectory: Option.getOrUndefined(flags.data),
+        mcpConfig: Option.getOrUndefined(flags.mcpConfig)
+      })
     }
     const environment = yield* ConfigProvider.ConfigProvider
     const provider = Option.match(flags.url, {

@@ -100,7 +100,7 @@ export const events = Command.make(
     topic: Argument.String("topic").pipe(
       Argument.withSchema(Subject),
       Argument.withDescription(
-        "session:<id>, worker:<id>, system:agents, system:maintenance, system:health or system:pool; with --follow also session:* or worker:* (without the pieces of text that a model streams)"
+        "session:<id>, worker:<id>, system:agents, system:maintenance, system:health, system:pool or system:mcp; with --follow also session:* or worker:* (without the pieces of text that a model streams)"
       ),
       Argument.optional
     ),

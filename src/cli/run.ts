@@ -8,6 +8,7 @@ import { breakers } from "./breakers.ts"
 import { chat } from "./chat.ts"
 import { events } from "./events.ts"
 import * as Failure from "./Failure.ts"
+import { mcp } from "./mcp.ts"
 import { pool } from "./pool.ts"
 import { prompt } from "./prompt.ts"
 import { root } from "./Root.ts"
@@ -19,7 +20,7 @@ import { kill, tree } from "./tree.ts"
 import { worker } from "./worker.ts"
 
 const espalier = root.pipe(
-  Command.withSubcommands([serve, chat, prompt, session, tool, worker, events, pool, tree, kill, agents, breakers])
+  Command.withSubcommands([serve, chat, prompt, session, tool, worker, events, pool, tree, kill, agents, breakers, mcp])
 )
 
 /** Help is printed when it is asked for; for a mistake one sentence is enough. */

@@ -13,11 +13,16 @@ export const serve = Command.make(
   },
   ({ port }) =>
     Effect.gen(function* () {
-      const { data, json } = yield* root
+      const { data, json, mcpConfig } = yield* root
       const signals = yield* Signals
       const { serve } = yield* Effect.promise(() => import("../server/serve.ts"))
       yield* serve(
-        { port: Option.getOrUndefined(port), dataDirectory: Option.getOrUndefined(data), json },
+        {
+          port: Option.getOrUndefined(port),
+          dataDirectory: Option.getOrUndefined(data),
+          mcpConfig: Option.getOrUndefined(mcpConfig),
+          json
+        },
         signals.first
       )
     })

@@ -12,7 +12,10 @@ const make = Effect.map(RpcTest.makeClient(GatewayRpcs, { flatten: true, disable
 )
 
 /** The runtime over the data directory that a server would use; it must not be in use by one. */
-export const layer = (given: { readonly dataDirectory?: string | undefined }) =>
+export const layer = (given: {
+  readonly dataDirectory?: string | undefined
+  readonly mcpConfig?: string | undefined
+}) =>
   Layer.unwrap(
     Effect.map(resolveSettings(given), (settings) =>
       Layer.effect(Client.Client, make).pipe(

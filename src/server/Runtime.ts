@@ -22,6 +22,10 @@ import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import * as ConfiguredModel from "../../layers/model/ConfiguredModel.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as ResilientModel from "../../layers/model/ResilientModel.ts"
+import * as FileMcpApprovals from "../../layers/mcp/FileMcpApprovals.ts"
+import * as MemoryMcpApprovals from "../../layers/mcp/MemoryMcpApprovals.ts"
+import * as ModelMcpQuestions from "../../layers/mcp/ModelMcpQuestions.ts"
+import * as NoMcpServers from "../../layers/mcp/NoMcpServers.ts"
 import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
@@ -40,6 +44,10 @@ import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Journal } from "../../services/journal/Journal.ts"
 import type { DataDirectoryBusy, StorageError, StorageNewer } from "../../services/journal/StorageError.ts"
+import type { McpApprovals } from "../../services/mcp/McpApprovals.ts"
+import type { McpServerConfig, McpServerDeclarations } from "../../services/mcp/McpConfig.ts"
+import type { McpQuestions } from "../../services/mcp/McpQuestions.ts"
+import { McpServers } from "../../services/mcp/McpServers.ts"
 import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import { type Limits as ModelTimes, ModelLimits } from "../../services/model/ModelLimits.ts"
@@ -55,7 +63,9 @@ import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import { maxPermits, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
+import { version } from "../version.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
+import { readServers } from "./McpConfigFile.ts"
 
 /** Why a runtime may not start. */
 export type StartError = StorageError | StorageNewer | DataDirectoryBusy | InvalidConfig
@@ -67,6 +77,8 @@ export interface Parts {
   readonly registry?: Layer.Layer<Registry, StartError, Foundation> | undefined
   /** What answers. It is asked again when it fails before it has begun, and given up when it falls silent. */
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
+  /** Who answers what MCP servers ask while their tools run. */
+  readonly mcpQuestions?: Layer.Layer<McpQuestions, StartError, LanguageModel.LanguageModel> | undefined
   readonly workerPool?:
     | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | RateLimits | Workers | ToolExecutors>
     | undefined
@@ -107,6 +119,8 @@ export interface Options extends Parts {
   readonly modelConcurrency?: number | undefined
   /** What is let go of once it is old (default nothing). */
   readonly retention?: Retention | undefined
+  /** MCP servers, as the `mcpServers` of a `.mcp.json` declares them; their tools stand beside all others. */
+  readonly mcpServers?: McpServerDeclarations | ReadonlyArray<McpServerConfig> | undefined
   /** Tools besides the built-in ones, as `Tool.make` makes them. */
   readonly tools?: ReadonlyArray<Effect.Effect<Tool, never, Journal | EventBus | Processes>> | undefined
   /** Toolkits of `effect/ai` with their handlers: `toolkit(MyToolkit, MyToolkit.toLayer({ … }))`. */
@@ -119,7 +133,10 @@ export const toolkit = ToolkitTools.make
 const toolSet = ({ toolkits = [], tools = [] }: Options, scratch: string) =>
   Layer.unwrap(
     Effect.map(Effect.all(toolkits), (lists) =>
-      ToolSet.layer([...BuiltInTools.tools({ scratch }), ...tools, ...lists.flat().map((tool) => Effect.succeed(tool))])
+      ToolSet.layer(
+        [...BuiltInTools.tools({ scratch }), ...tools, ...lists.flat().map((tool) => Effect.succeed(tool))],
+        McpServers.use(({ source }) => Effect.succeed([source]))
+      )
     )
   )
 
@@ -132,6 +149,19 @@ const model = ({ model, modelConcurrency: concurrency, models = [] }: Options) =
 
 const limits = ({ modelLimits }: Options) =>
   modelLimits === undefined ? Layer.empty : Layer.succeed(ModelLimits, modelLimits)
+
+/** The declared MCP servers. */
+const mcp = ({ mcpServers = [] }: Options) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const servers = yield* readServers(mcpServers)
+      if (servers.length === 0) return NoMcpServers.layer
+      // The SDK of MCP takes 30 MB, which whoever declares no server does not pay.
+      const { layer } = yield* Effect.promise(() => import("../../layers/mcp/SupervisedMcpServers.ts"))
+      return layer({ servers, version })
+    })
+  )
+
 /** The pools there are: `cpu` runs as many as there are processors, `exports` one at a time. */
 export const poolsOf = ({
   patience,
@@ -157,7 +187,7 @@ const pool = (options: Options) =>
   )
 
 /** Everything but the journal, and the directory for what tools write while they work. */
-const rooms = (options: Options, scratch: string) => {
+const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<McpApprovals, E, R>) => {
   const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(Layer.provide(toolSet(options, scratch)))
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
@@ -178,6 +208,9 @@ const rooms = (options: Options, scratch: string) => {
     ]),
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
+    Layer.provideMerge(mcp(options)),
+    Layer.provide(approvals),
+    Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
     Layer.provide(model(options)),
     Layer.provide(limits(options)),
     Layer.provide(ReapedProcesses.layer),
@@ -200,7 +233,7 @@ const tree = ({ chaos = false, supervisor = FiberSupervisor.layer }: Options) =>
 
 /** A runtime that keeps everything in a data directory of its own. */
 export const layer = ({ dataDirectory, ...options }: Options & { readonly dataDirectory: string }) =>
-  rooms(options, join(dataDirectory, "scratch")).pipe(
+  rooms(options, join(dataDirectory, "scratch"), FileMcpApprovals.layer).pipe(
     Layer.provideMerge(SqlJournal.layer),
     Layer.provide(FileDataDirectory.layer(dataDirectory)),
     Layer.provideMerge(tree(options))
@@ -211,4 +244,7 @@ export const layerMemory = ({
   journal = MemoryJournal.layer(),
   ...options
 }: Options & { readonly journal?: Layer.Layer<Journal, StartError, Foundation> } = {}) =>
-  rooms(options, join(tmpdir(), "espalier")).pipe(Layer.provideMerge(journal), Layer.provideMerge(tree(options)))
+  rooms(options, join(tmpdir(), "espalier"), MemoryMcpApprovals.layer).pipe(
+    Layer.provideMerge(journal),
+    Layer.provideMerge(tree(options))
+  )

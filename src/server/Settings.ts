@@ -3,6 +3,7 @@ import { Config, ConfigProvider, Duration, Effect, Redacted, Schema } from "effe
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
 import { defaultLimits } from "../../services/gateway/ConnectionLimits.ts"
+import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
 import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import type { Limits as ModelTimes } from "../../services/model/ModelLimits.ts"
@@ -12,6 +13,7 @@ import type { Pools } from "../../services/worker/PoolLimits.ts"
 import * as Compaction from "../../services/session/Compaction.ts"
 import type * as Budget from "../../services/session/Budget.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
+import { readFile } from "./McpConfigFile.ts"
 import * as poolsSetting from "./poolsSetting.ts"
 
 export interface Settings {
@@ -29,6 +31,8 @@ export interface Settings {
   readonly pools: Pools
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
+  /** Declared in the file that was named. */
+  readonly mcpServers: ReadonlyArray<McpServerConfig>
   /** What a session and each of its turns may use up at most. */
   readonly budget: Budget.Limits
   /** How long a session is idle before it leaves memory. */
@@ -183,7 +187,8 @@ const fromConfig = Config.all({
     failures: Config.schema(int(1, 1_000), "ESPALIER_BREAKER_FAILURES").pipe(Config.withDefault(5)),
     openFor: openTime("ESPALIER_BREAKER_OPEN", Duration.seconds(1)),
     openAtMost: openTime("ESPALIER_BREAKER_OPEN_MAX", Duration.minutes(1))
-  })
+  }),
+  mcpConfig: Config.schema(Schema.NonEmptyString, "ESPALIER_MCP_CONFIG").pipe(Config.withDefault(undefined))
 })
 
 /** The user's own directory for the data of programs, as the platform has it. */
@@ -199,16 +204,19 @@ const ownDirectory = UserDirectories.UserDirectories.use((directories) => direct
 export const resolveSettings = Effect.fnUntraced(function* (given: {
   readonly dataDirectory?: string | undefined
   readonly port?: number | undefined
+  readonly mcpConfig?: string | undefined
 }) {
   const byHand = ConfigProvider.fromUnknown({
     ...(given.dataDirectory === undefined ? {} : { ESPALIER_DATA: given.dataDirectory }),
-    ...(given.port === undefined ? {} : { ESPALIER_PORT: String(given.port) })
+    ...(given.port === undefined ? {} : { ESPALIER_PORT: String(given.port) }),
+    ...(given.mcpConfig === undefined ? {} : { ESPALIER_MCP_CONFIG: given.mcpConfig })
   })
-  const { dataDirectory, model, pools, ...rest } = yield* fromConfig
+  const { dataDirectory, mcpConfig, model, pools, ...rest } = yield* fromConfig
     .parse(ConfigProvider.orElse(byHand, yield* ConfigProvider.ConfigProvider))
     .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
   return {
     ...rest,
+    mcpServers: mcpConfig === undefined ? [] : yield* readFile(mcpConfig),
     pools: yield* poolsSetting.parse(pools),
     models: yield* Effect.mapError(Effect.fromResult(configured(model)), (detail) => new InvalidConfig({ detail })),
     dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory))

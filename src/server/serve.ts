@@ -4,6 +4,7 @@ import * as HttpGateway from "../../layers/gateway/HttpGateway.ts"
 import { version } from "../version.ts"
 import { Root } from "../../services/supervision/Places.ts"
 import { RuntimeGaveUp } from "../../services/supervision/RuntimeGaveUp.ts"
+import { mention } from "./McpConfigFile.ts"
 import * as Server from "./Server.ts"
 import { resolveSettings } from "./Settings.ts"
 import * as uncaught from "./uncaught.ts"
@@ -29,12 +30,14 @@ export const serve = Effect.fnUntraced(function* (
   given: {
     readonly port?: number | undefined
     readonly dataDirectory?: string | undefined
+    readonly mcpConfig?: string | undefined
     /** Say where it is in one line of JSON instead. */
     readonly json: boolean
   },
   stop: Effect.Effect<void>
 ) {
   const settings = yield* resolveSettings(given)
+  if (settings.mcpServers.length === 0) yield* mention
   const scope = yield* Effect.scope
   yield* Effect.gen(function* () {
     // Not before it has started, when it is better to end, but until it has stopped.

@@ -9,6 +9,7 @@ import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
+import * as NoMcpServers from "../../layers/mcp/NoMcpServers.ts"
 import { AgentMessages } from "../../services/registry/AgentMessage.ts"
 import { Breakers } from "../../services/limits/Breakers.ts"
 import { Registry, AgentNotFound } from "../../services/registry/Registry.ts"
@@ -149,6 +150,7 @@ export const layer = Layer.mergeAll(
   Pool,
   NoTools,
   NoAgents,
+  NoMcpServers.layer,
   NoMessages,
   NoBreakers,
   TokenRateLimits.layer(),

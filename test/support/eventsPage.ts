@@ -6,6 +6,7 @@ import { HealthEvent } from "../../services/health/HealthEvent.ts"
 import { BreakerEvent } from "../../services/limits/BreakerEvent.ts"
 import { PoolEvent } from "../../services/worker/PoolEvent.ts"
 import { MaintenanceEvent } from "../../services/maintenance/MaintenanceEvent.ts"
+import { McpEvent } from "../../services/mcp/McpEvent.ts"
 import { SessionDelta, SessionEvent } from "../../services/session/SessionEvent.ts"
 import { SupervisionEvent } from "../../services/supervision/SupervisionEvent.ts"
 import { WorkerEvent } from "../../services/worker/WorkerEvent.ts"
@@ -83,6 +84,7 @@ Everything that happens is an event of a topic, and a topic can be read from any
 | \`system:health\` | what the monitor measures, and which dependencies are not called | the newest 1,000 of this process |
 | \`system:maintenance\` | what upkeep has done | the newest 1,000 of this process |
 | \`system:pool\` | sizes of the pools, and what is done to them | the newest 1,000 of this process |
+| \`system:mcp\` | MCP servers and their tools | the newest 1,000 of this process |
 | \`session:*\`, \`worker:*\` | all sessions, all workers: what happens from now on, in order for each | not at all |
 
 They are read with \`Subscribe\` (RPC), \`follow\` of \`espalier/client\` (which goes on by itself after a broken connection),
@@ -126,5 +128,6 @@ export const render = (): string =>
     group("Supervision: `system:agents`", SupervisionEvent.cases, events),
     group("Health: `system:health`", { ...HealthEvent.cases, ...BreakerEvent.cases }, events),
     group("Upkeep: `system:maintenance`", MaintenanceEvent.cases, events),
-    group("Pools: `system:pool`", PoolEvent.cases, events)
+    group("Pools: `system:pool`", PoolEvent.cases, events),
+    group("MCP servers: `system:mcp`", McpEvent.cases, events)
   ].join("\n\n")}\n`

@@ -5,6 +5,9 @@ import { maxFrameSize } from "../../layers/gateway/Frames.ts"
 import { maxCallsPerConnection, maxStreamsPerConnection } from "../../layers/gateway/Guard.ts"
 import { defaultKeys } from "../../layers/limits/BoundedRateLimiterStore.ts"
 import { names } from "../../layers/limits/PersistenceBreakers.ts"
+import { samplingBudget } from "../../layers/mcp/Asked.ts"
+import { maxMessage } from "../../layers/mcp/Messages.ts"
+import { queue } from "../../layers/mcp/StdioTransport.ts"
 import { MAX_CALLS } from "../../layers/session/PlanCall.ts"
 import { STICKY_KEYS } from "../../layers/registry/RegistryRouter.ts"
 import { maxResult } from "../../layers/worker/RunWorker.ts"
@@ -12,6 +15,8 @@ import { defaultCapacity, maxCapacity } from "../../services/events/Subscription
 import { defaultLimits, hardUnread, softUnread } from "../../services/gateway/ConnectionLimits.ts"
 import { AUDIENCE, MAX_AUDIENCE } from "../../services/registry/AgentMessage.ts"
 import { defaults as budget } from "../../services/session/Budget.ts"
+import { limits as results } from "../../services/mcp/callResult.ts"
+import { limits as definitions } from "../../services/mcp/ToolDefinition.ts"
 import { MAILBOX_CAPACITY } from "../../services/session/decide.ts"
 import { MAX_NAMES } from "../../services/session/presenceOf.ts"
 import type { Settings } from "../../src/server/Settings.ts"
@@ -224,6 +229,29 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
     },
     { what: "a child process that was asked to stop", byDefault: time("1 second"), beyond: "it is killed" },
     { what: "output kept of a child process", byDefault: bytes(64 * 1024), option: "`keep`", beyond: "the oldest goes" }
+  ],
+  "MCP servers": [
+    {
+      what: "a message of a server",
+      byDefault: bytes(maxMessage),
+      beyond: "its call fails, or the connection is lost"
+    },
+    {
+      what: "what a server has not read yet",
+      byDefault: `${count(queue.messages)} messages, ${bytes(queue.bytes)}`,
+      beyond: "the call is not sent",
+      failure: "mcp_server_busy"
+    },
+    { what: "tools of a server", byDefault: count(definitions.tools), beyond: "left out, and counted" },
+    { what: "a tool's description", byDefault: `${count(definitions.description)} characters`, beyond: "cut" },
+    { what: "a tool's schema", byDefault: bytes(definitions.schema), beyond: "the tool is refused" },
+    { what: "text of a result", byDefault: bytes(results.text), beyond: "cut" },
+    { what: "images and sounds of a result", byDefault: bytes(results.media), beyond: "left out" },
+    {
+      what: "requests of a server to the model, a minute",
+      byDefault: count(samplingBudget.perMinute),
+      beyond: "refused"
+    }
   ],
   Pools: [
     {

@@ -1,0 +1,137 @@
+/** One tool of a server as the runtime runs it: checked, called, its progress passed on, its result tagged as data. */
+import type { Progress } from "@modelcontextprotocol/sdk/types.js"
+import { Duration, Effect, Queue, type Schema } from "effect"
+import { failureOf, fromServer } from "../../services/mcp/callResult.ts"
+import { McpServerUnavailable } from "../../services/mcp/McpServer.ts"
+import type { ApprovedTool } from "../../services/mcp/planApproval.ts"
+import { nameOf } from "../../services/mcp/toolNames.ts"
+import { type Tool, ToolCall, ToolFailure } from "../../services/tools/Tool.ts"
+import type { Connection } from "./Connection.ts"
+import type { ServerState } from "./ServerState.ts"
+
+/** For a server to become ready, when it is between two lives. */
+const patience = "10 seconds"
+
+const unavailableCode = "mcp_server_unavailable"
+
+const failure = (code: string, message: string) => new ToolFailure({ code, message })
+
+const unavailable = (state: ServerState, detail: string, retryAfter?: number) =>
+  new ToolFailure({
+    code: unavailableCode,
+    message: new McpServerUnavailable({ name: state.name, detail }).message,
+    ...(retryAfter === undefined ? {} : { retryAfter })
+  })
+
+/** The connection, waited for a little where it is about to come. */
+const connected = (state: ServerState): Effect.Effect<Connection, ToolFailure> =>
+  Effect.suspend(() => {
+    if (state.connection !== undefined) return Effect.succeed(state.connection)
+    const why = () => state.lastError ?? "it is still connecting"
+    if (state.state === "broken") return Effect.fail(unavailable(state, why()))
+    return Effect.raceFirst(state.ready.await, state.gaveUp.await).pipe(
+      Effect.timeoutOption(patience),
+      Effect.andThen(
+        Effect.suspend(() =>
+          state.connection === undefined ? Effect.fail(unavailable(state, why())) : Effect.succeed(state.connection)
+        )
+      )
+    )
+  })
+
+const isObject = (args: Schema.Json): args is Schema.JsonObject =>
+  typeof args === "object" && args !== null && !Array.isArray(args)
+
+const percentOf = ({ progress, total }: Progress): number =>
+  total !== undefined && total > 0 ? (progress / total) * 100 : 0
+
+/** That a server is not there counts for its breaker; that it refuses a call does not. */
+const isUnwell = ({ code }: ToolFailure) => code === unavailableCode
+
+export const make = (state: ServerState, definition: ApprovedTool): Tool => {
+  const { grants } = state.config
+  const name = nameOf(state.name, definition.name)
+  const isGranted = grants.trust === true || grants.allow?.includes(definition.name) === true
+  const issuesOf = (args: Schema.Json) =>
+    isObject(args)
+      ? (state.checks.get(definition.hash)?.(args) ?? [])
+      : [{ path: "", message: "the arguments are an object" }]
+
+  const call = Effect.fnUntraced(function* (args: Schema.JsonObject) {
+    const { progress, sessionId } = yield* ToolCall
+    const connection = yield* connected(state)
+    // Only now: what the server says may have changed while it was waited for.
+    const usable = state.usable(definition.name)
+    if (usable === "gone") {
+      return yield* failure("mcp_tool_gone", `the MCP server "${state.name}" has no tool "${definition.name}" any more`)
+    }
+    if (usable === "blocked" || usable.hash !== definition.hash) {
+      return yield* failure(
+        "mcp_tool_blocked",
+        `${name} is not what was approved; a person has to look at it: "espalier mcp tools ${state.name}", then "espalier mcp approve ${state.name} ${definition.name}"`
+      )
+    }
+    const reports = yield* Queue.sliding<Progress>(16)
+    yield* Queue.take(reports).pipe(
+      Effect.flatMap((report) => progress(percentOf(report), report.message ?? "")),
+      Effect.forever,
+      Effect.forkScoped
+    )
+    const raw = yield* connection
+      .call(definition.name, args, (report) => void Queue.offerUnsafe(reports, report))
+      .pipe(
+        Effect.mapError((error) => {
+          switch (error._tag) {
+            case "ConnectionLost":
+              return unavailable(state, error.reason)
+            case "Refused":
+              return failure("mcp_server_busy", `the MCP server "${state.name}" was not asked: ${error.reason}`)
+            // CallRefused
+            default:
+              return failure("mcp_call_refused", failureOf(state.name, definition.name, error.reason))
+          }
+        }),
+        (calling) =>
+          Effect.acquireUseRelease(
+            Effect.sync(() => state.enter(sessionId)),
+            () => calling,
+            () => Effect.sync(() => state.leave(sessionId))
+          )
+      )
+    const answer = fromServer(state.name, definition.name, raw)
+    if (answer.isError) return yield* failure("mcp_tool_failed", answer.message)
+    return answer.result
+  }, Effect.scoped)
+
+  return {
+    name,
+    description: definition.description,
+    parameters: definition.inputSchema,
+    annotations: {
+      weight: "heavy",
+      // Of a tool that was granted nothing anything may be expected; its own hints are no evidence.
+      classes: isGranted ? [] : ["exec", "network"],
+      idempotent: grants.idempotent?.includes(definition.name) ?? false,
+      needsPermission: !isGranted,
+      deadline: grants.deadline ?? Duration.seconds(300),
+      hardCap: grants.hardCap ?? Duration.hours(1)
+    },
+    check: (args) => Effect.sync(() => issuesOf(args)),
+    run: (args) =>
+      Effect.suspend(() => {
+        // They were checked, but a worker that waited over a restart may meet a schema that was approved since.
+        const issues = issuesOf(args)
+        return isObject(args) && issues.length === 0
+          ? state.breakers.guard(`mcp:${state.name}`, call(args), {
+              isFailure: isUnwell,
+              fallback: (refusal) => Effect.fail(unavailable(state, refusal.message, refusal.retryAfter))
+            })
+          : Effect.fail(
+              failure(
+                "invalid_input",
+                `the arguments of ${name} do not fit: ${issues.map(({ message, path }) => `${path}: ${message}`).join("; ")}`
+              )
+            )
+      }).pipe(Effect.withSpan("McpServers.call", { attributes: { server: state.name, tool: definition.name } }))
+  }
+}

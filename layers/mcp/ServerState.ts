@@ -1,0 +1,133 @@
+/**
+ * What is known of one declared server, over all its lives: whether it can be called, which of its tools may be used, and
+ * what it was last heard to have. The fibers that work on it are its supervised child and the keeper.
+ */
+import { Latch, Semaphore } from "effect"
+import type { Breakers } from "../../services/limits/Breakers.ts"
+import type { McpServer, McpServerState, McpTool } from "../../services/mcp/McpServer.ts"
+import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
+import { type Approved, type ApprovedTool, type Plan, planApproval } from "../../services/mcp/planApproval.ts"
+import type { Looked } from "../../services/mcp/ToolDefinition.ts"
+import { nameOf } from "../../services/mcp/toolNames.ts"
+import type { SessionId } from "../../services/session/SessionId.ts"
+import type { Tool } from "../../services/tools/Tool.ts"
+import type { Check } from "./ArgumentChecks.ts"
+import type { Connection } from "./Connection.ts"
+
+const none: Plan = { usable: [], blocked: [], gone: [], firstSight: undefined }
+
+export class ServerState {
+  readonly config: McpServerConfig
+  /** In front of its calls. */
+  readonly breakers: Breakers["Service"]
+  state: McpServerState = "connecting"
+  connection: Connection | undefined
+  lastError: string | undefined
+  lives = 0
+  retryAt: number | undefined
+  /** Open while it is ready. */
+  readonly ready = Latch.makeUnsafe(false)
+  /** Opens once its tools are known, or it is known that they are not: listings wait for that, and only once. */
+  readonly settled = Latch.makeUnsafe(false)
+  /** Opens when its child has been given up on. */
+  readonly gaveUp = Latch.makeUnsafe(false)
+  /** Opens when a person wants another life of it. */
+  readonly again = Latch.makeUnsafe(false)
+  /** Sessions with calls under way, and how many each has. */
+  readonly callers = new Map<SessionId, number>()
+  calls = 0
+
+  /** One change of what is known of its tools at a time: what it says, and what a person approves. */
+  readonly changing = Semaphore.makeUnsafe(1)
+  approved: Approved | undefined
+  plan: Plan = none
+  readonly #standing = new Map<string, ApprovedTool | "blocked">()
+  looked: Looked = { tools: [], refused: [], refusedCount: 0 }
+  /** By the hash of the definition: compiled once, whatever happens to the connection. */
+  checks = new Map<string, Check>()
+  /** All that were ever approved or seen, by the name that models use. */
+  tools: ReadonlyMap<string, Tool> = new Map()
+  /** Those that are offered, by name. */
+  offered: ReadonlyArray<Tool> = []
+
+  constructor(config: McpServerConfig, approved: Approved | undefined, breakers: Breakers["Service"]) {
+    this.config = config
+    this.breakers = breakers
+    this.approved = approved
+    if (approved !== undefined) {
+      this.follow(planApproval(approved, [...approved.values()]))
+      this.settled.openUnsafe()
+    }
+  }
+
+  get name(): string {
+    return this.config.name
+  }
+
+  /** The definition that may be used now, or why none may. */
+  usable(tool: string): ApprovedTool | "blocked" | "gone" {
+    return this.#standing.get(tool) ?? "gone"
+  }
+
+  /** What holds from now on. */
+  follow(plan: Plan): void {
+    this.plan = plan
+    this.#standing.clear()
+    for (const { tool } of plan.blocked) this.#standing.set(tool.name, "blocked")
+    for (const tool of plan.usable) this.#standing.set(tool.name, tool)
+  }
+
+  enter(sessionId: SessionId): void {
+    this.calls++
+    this.callers.set(sessionId, (this.callers.get(sessionId) ?? 0) + 1)
+  }
+
+  leave(sessionId: SessionId): void {
+    this.calls--
+    const left = (this.callers.get(sessionId) ?? 1) - 1
+    if (left > 0) this.callers.set(sessionId, left)
+    else this.callers.delete(sessionId)
+  }
+
+  describe(): McpServer {
+    return {
+      name: this.name,
+      transport: this.config.transport.type,
+      state: this.state,
+      ...(this.connection === undefined ? {} : { identity: this.connection.identity }),
+      tools: this.plan.usable.length,
+      blocked: this.plan.blocked.length,
+      refused: this.looked.refusedCount,
+      restarts: Math.max(0, this.lives - 1),
+      calls: this.calls,
+      ...(this.lastError === undefined ? {} : { lastError: this.lastError }),
+      ...(this.retryAt === undefined ? {} : { retryAt: this.retryAt })
+    }
+  }
+
+  describeTools(): ReadonlyArray<McpTool> {
+    const of = (tool: ApprovedTool, state: McpTool["state"]): McpTool => ({
+      server: this.name,
+      tool: tool.name,
+      name: nameOf(this.name, tool.name),
+      state,
+      description: tool.description,
+      hash: tool.hash
+    })
+    const { blocked, gone, usable } = this.plan
+    return [
+      ...usable.map((tool) => of(tool, this.state === "ready" ? "usable" : "unavailable")),
+      ...blocked.map(({ reason, tool }) => of(tool, reason)),
+      ...gone.map((tool) => of(tool, "unavailable")),
+      ...this.looked.refused.map(({ name, reason }): McpTool => ({
+        server: this.name,
+        tool: name,
+        name: "",
+        state: "refused",
+        description: "",
+        hash: "",
+        reason
+      }))
+    ].sort((a, b) => (a.tool < b.tool ? -1 : 1))
+  }
+}
