@@ -13,3 +13,14 @@ export class TurnCancelled extends Schema.TaggedError<TurnCancelled>()("TurnCanc
     return "the turn was cancelled before it had answered"
   }
 }
+
+/** The turn that was waited for came to a call that a person has to allow, and nobody was there. */
+export class PermissionNeeded extends Schema.TaggedError<PermissionNeeded>()("PermissionNeeded", {
+  tool: Schema.String,
+  /** As it may be shown: on one line, with nothing hidden. */
+  args: Schema.String
+}) {
+  override get message() {
+    return `${this.tool} ${this.args} needs a person's permission; allow it by a rule of the session, or use "espalier chat"`
+  }
+}

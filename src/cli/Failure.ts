@@ -4,7 +4,7 @@ import { CliError } from "effect/cli"
 import { codeOf, errorCodes } from "../../services/gateway/ErrorCodes.ts"
 import * as Terminal from "./Terminal.ts"
 
-export { TurnCancelled, TurnFailed } from "../TurnOutcome.ts"
+export { PermissionNeeded, TurnCancelled, TurnFailed } from "../TurnOutcome.ts"
 
 /** The worker that was waited for was cancelled, by somebody else. */
 export class WorkerCancelled extends Schema.TaggedError<WorkerCancelled>()("WorkerCancelled", {

@@ -3,6 +3,8 @@ import { Argument, Command, Flag } from "effect/cli"
 import { writeFile } from "node:fs/promises"
 import { resolve } from "node:path"
 import type { FollowError } from "../client/follow.ts"
+import type { Permission } from "../../services/permission/Permission.ts"
+import { visible, visibleJson } from "../../services/permission/visible.ts"
 import type { Message } from "../../services/session/Session.ts"
 import { generateMessageId, type MessageId, SessionId } from "../../services/session/SessionId.ts"
 import type * as Client from "../client.ts"
@@ -24,6 +26,10 @@ const help = `/tools          the tools there are
 /** Messages shown of a session that is gone on with. */
 const SHOWN = 10
 const PAGE = 500
+/** Lines that are read ahead. */
+const WAITING = 100
+/** How long a pipe may take to bring the answer to a question. */
+const PATIENCE = "5 minutes"
 
 const allMessages = (espalier: Client.Operation, sessionId: SessionId, from = 0) =>
   Effect.gen(function* () {
@@ -125,6 +131,50 @@ const converse = Effect.fnUntraced(function* (
     )
   const listening = yield* Deferred.make<void>()
   const isHere = Deferred.succeed(listening, undefined)
+  /** Lines that wait for the answer before them. */
+  const inLine = yield* Queue.bounded<string, Cause.Done>(WAITING)
+  const asked: Array<Permission> = []
+  const show = ({ args, classes, path = [], tool }: Permission) =>
+    screen.note(
+      `${path.length === 0 ? "" : "a sub-session asks: "}may ${visible(tool)} (${classes.join(", ")}) run with ${visibleJson(args)}? [y]es, [n]o, [a]lways in this session`
+    )
+  const resolve = ({ hash, permissionId }: Permission, line: string) => {
+    const word = line.trim().toLowerCase()
+    const remember = word === "a" || word === "always"
+    const decision = remember || word === "y" || word === "yes" ? "allow" : "deny"
+    return told(
+      screen,
+      Effect.andThen(
+        insist(espalier.ResolvePermission({ sessionId, permissionId, hash, decision, remember })),
+        screen.note(decision === "allow" ? "allowed" : "denied")
+      )
+    )
+  }
+  /** Asks, on a terminal; a pipe has its answer in its next line, or none. */
+  const request = (permission: Permission) =>
+    Effect.gen(function* () {
+      if (asked.some(({ permissionId }) => permissionId === permission.permissionId)) return
+      yield* show(permission)
+      if (lines.isTerminal) {
+        asked.push(permission)
+        return yield* lines.ask
+      }
+      const line = yield* Effect.timeoutOption(Queue.take(inLine), PATIENCE)
+      yield* resolve(
+        permission,
+        Option.getOrElse(line, () => "no")
+      )
+    }).pipe(Effect.catch(() => resolve(permission, "no")))
+  const answerFirst = (line: string) => {
+    const permission = asked.shift()
+    return permission === undefined ? Effect.void : resolve(permission, line)
+  }
+  const settle = (permissionId: Permission["permissionId"]) =>
+    Effect.sync(() => {
+      const index = asked.findIndex((permission) => permission.permissionId === permissionId)
+      if (index !== -1) asked.splice(index, 1)
+    })
+
   yield* Talk.deliveries(subscribe, session, "espalier chat", isHere).pipe(
     Stream.runForEach((delivery) =>
       delivery._tag === "Event" && delivery.event._tag === "SessionEnded"
@@ -132,7 +182,11 @@ const converse = Effect.fnUntraced(function* (
             screen.note(`the session has ended (${delivery.event.reason})`),
             Deferred.succeed(leaving, undefined)
           )
-        : Effect.flatMap(talk.take(delivery), (ended) => (ended === undefined ? Effect.void : onEnd(ended)))
+        : delivery._tag === "Event" && delivery.event._tag === "PermissionRequested"
+          ? Effect.asVoid(Effect.forkScoped(request(delivery.event)))
+          : delivery._tag === "Event" && delivery.event._tag === "PermissionResolved"
+            ? settle(delivery.event.permissionId)
+            : Effect.flatMap(talk.take(delivery), (ended) => (ended === undefined ? Effect.void : onEnd(ended)))
     ),
     Effect.catch((error) => Deferred.fail(broken, error)),
     Effect.forkScoped
@@ -185,12 +239,12 @@ const converse = Effect.fnUntraced(function* (
     }
   }
 
-  const inLine = yield* Queue.bounded<string, Cause.Done>(1)
   const read = Effect.gen(function* () {
     while (true) {
       const line = yield* lines.take
       // The only one that does not wait for the answer before it.
       if (line.trim() === "/cancel") yield* cancel
+      else if (asked.length > 0) yield* answerFirst(line)
       else yield* Queue.offer(inLine, line)
     }
   }).pipe(Effect.catchCause(() => Queue.end(inLine)))
@@ -204,6 +258,7 @@ const converse = Effect.fnUntraced(function* (
 
   yield* Effect.raceFirst(Deferred.await(listening), Deferred.await(broken))
   yield* Effect.forkScoped(read)
+  for (const permission of yield* espalier.ListPermissions({ sessionId })) yield* Effect.forkScoped(request(permission))
   yield* Effect.raceAllFirst([answer, Deferred.await(leaving), Deferred.await(broken)])
   yield* screen.note(`the session stays; go on with: espalier chat ${sessionId}`)
 }, Effect.scoped)

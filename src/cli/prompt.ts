@@ -1,10 +1,12 @@
-import { Console, Deferred, Effect, Option, Schema, Stream } from "effect"
+import { Console, Deferred, Effect, Option, Schema, type Scope, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { text as textOf } from "node:stream/consumers"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
+import type { Permission } from "../../services/permission/Permission.ts"
+import { visible, visibleJson } from "../../services/permission/visible.ts"
 import { generateMessageId, SessionId } from "../../services/session/SessionId.ts"
 import type * as Client from "../client.ts"
-import { TurnCancelled, TurnFailed, UsageError } from "./Failure.ts"
+import { PermissionNeeded, TurnCancelled, TurnFailed, UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
 import { insist } from "./insist.ts"
 import { root, withClient } from "./Root.ts"
@@ -40,15 +42,26 @@ const ask = Effect.fnUntraced(function* (
   const talk = Talk.make(espalier, screen)
   const listening = yield* Deferred.make<void>()
   const isHere = Deferred.succeed(listening, undefined)
+  /** Nobody is there to be asked: what was begun is cancelled, and the reason told. */
+  const refuse = ({ args, tool }: Permission) =>
+    Effect.andThen(
+      Effect.ignore(espalier.CancelTurn({ sessionId })),
+      Effect.fail(new PermissionNeeded({ tool: visible(tool), args: visibleJson(args) }))
+    )
+  const take = (
+    delivery: Delivery
+  ): Effect.Effect<Talk.Ended | undefined, TurnCancelled | PermissionNeeded, Scope.Scope> => {
+    const event = delivery._tag === "Event" ? delivery.event : undefined
+    if (event?._tag === "SessionEnded") return Effect.fail(new TurnCancelled())
+    return event?._tag === "PermissionRequested" ? refuse(event) : talk.take(delivery)
+  }
   const answer = Talk.deliveries(espalier.Subscribe, session, "espalier run", isHere).pipe(
     Stream.mapEffect((delivery) =>
       Effect.andThen(
         json
           ? Effect.flatMap(Effect.orDie(encode(delivery)), (encoded) => Console.log(JSON.stringify(encoded)))
           : Effect.void,
-        delivery._tag === "Event" && delivery.event._tag === "SessionEnded"
-          ? Effect.fail(new TurnCancelled())
-          : talk.take(delivery)
+        take(delivery)
       )
     ),
     Stream.filter((ended) => ended?.messageId === messageId),

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { errorCodes } from "../../services/gateway/ErrorCodes.ts"
 import { espalier, type Running, server, start, talk } from "../support/CommandLine.ts"
 import { eventually } from "../support/eventually.ts"
@@ -171,6 +172,64 @@ describe("espalier chat", () => {
       yield* Effect.sleep("200 millis")
       running.process.kill("SIGINT")
       assert.strictEqual((yield* ended(running)).status, 130)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "asks before a call that has to be allowed, with its exact arguments; run gives up where nobody is there",
+    () =>
+      Effect.gen(function* () {
+        const args = JSON.stringify({ repoUrl: "https://example.invalid/x.git" })
+        const { server } = yield* serving(({ body }) =>
+          body.messages.at(-1)?.role === "tool" ? says("As you wish.") : calls(["analyze_codebase", args])
+        )
+        const { status, stderr, stdout } = yield* ended(yield* talk(server, ["chat"], "look at it\nno\n"))
+        assert.strictEqual(status, 0, stderr)
+        assert.include(stderr, `may analyze_codebase (read, network) run with ${args}?`)
+        assert.match(stderr, /denied[^]*permission_denied/)
+        assert.strictEqual(stdout, "As you wish.\n")
+        const run = yield* espalier(server, "run", "look at it")
+        assert.strictEqual(run.status, errorCodes.PermissionNeeded.exit, run.stderr)
+        assert.include(run.stderr, args)
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("works with a server of files: what was granted runs, and what was not is asked for", () =>
+    Effect.gen(function* () {
+      const notes = yield* temporaryDirectory
+      const file = join(notes, "new.txt")
+      const program = fileURLToPath(
+        new URL("../../node_modules/@modelcontextprotocol/server-filesystem/dist/index.js", import.meta.url)
+      )
+      const files = {
+        command: process.execPath,
+        args: [program, notes],
+        espalier: { allow: ["list_directory"] }
+      }
+      const config = join(yield* temporaryDirectory, ".mcp.json")
+      writeFileSync(config, JSON.stringify({ mcpServers: { files } }))
+      const models = yield* ModelServer.make(({ body }) => {
+        const last = body.messages.at(-1)
+        if (last?.role === "tool") return says(`It says: ${String(last.content)}`)
+        return String(last?.content).includes("write")
+          ? calls(["files__write_file", JSON.stringify({ path: file, content: "written" })])
+          : calls(["files__list_directory", JSON.stringify({ path: notes })])
+      })
+      const serving = yield* server(undefined, {
+        ESPALIER_MODEL: "openai-compatible/scripted",
+        ESPALIER_MODEL_URL: models.url,
+        ESPALIER_MCP_CONFIG: config
+      })
+      const offered = Effect.map(espalier(serving, "tool", "list"), ({ stdout }) =>
+        stdout.includes("files__write_file")
+      )
+      yield* Effect.repeat(offered, { until: (isThere) => isThere, times: 20 })
+      const { status, stderr, stdout } = yield* ended(yield* talk(serving, ["chat"], "write it\nyes\nlist\n"))
+      assert.strictEqual(status, 0, stderr)
+      assert.match(stderr, /may files__write_file [^]*"content":"written"[^]*allowed/)
+      assert.strictEqual(readFileSync(file, "utf8"), "written")
+      assert.notMatch(stderr, /may files__list_directory/)
+      assert.include(stdout, "new.txt")
     }).pipe(Effect.scoped)
   )
 
