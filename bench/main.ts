@@ -18,6 +18,7 @@ import * as registry from "./suites/registry.ts"
 import * as rpc from "./suites/rpc.ts"
 import * as sessions from "./suites/sessions.ts"
 import * as start from "./suites/start.ts"
+import * as turn from "./suites/turn.ts"
 import * as supervision from "./suites/supervision.ts"
 
 const args = process.argv.slice(2)
@@ -38,6 +39,7 @@ const program = Effect.gen(function* () {
     append: append.suite,
     start: start.suite,
     rpc: rpc.suite,
+    turn: turn.suite,
     mcp: mcp.suite
   }
   const unknown = wanted.filter((name) => !(name in suites))

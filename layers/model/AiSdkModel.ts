@@ -57,7 +57,8 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
       Effect.gen(function* () {
         const toError = fail("streamText")
         const aborting = new AbortController()
-        yield* Effect.addFinalizer(() => Effect.sync(() => aborting.abort()))
+        let release = () => aborting.abort()
+        yield* Effect.addFinalizer(() => Effect.sync(() => release()))
         const { stream } = yield* Effect.tryPromise({
           try: () => model.doStream(callOptions(options, aborting.signal, providerOptions)),
           catch: toError
@@ -67,7 +68,10 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
           (part) => (part.type === "error" ? { error: toError(part.error) } : { part: streamPart(answerer, part) }),
           toError
         )
-        yield* Effect.addFinalizer(() => Effect.sync(pump.close))
+        // Aborting what has ended by itself would only cost.
+        release = () => {
+          if (pump.close()) aborting.abort()
+        }
         return pump.pull
       })
     ).pipe(Stream.scoped)

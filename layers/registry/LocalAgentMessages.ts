@@ -8,6 +8,7 @@ import { type AgentKey, isMain, nameOf } from "../../services/registry/Agent.ts"
 import {
   type AgentMessage,
   AgentMessages,
+  AUDIENCE,
   DeliveryOutcome,
   type DeliveryReceipt,
   type Letter,
@@ -22,7 +23,6 @@ import { SessionManager } from "../../services/session/SessionManager.ts"
 /** Deliveries of a broadcast at a time. */
 const CONCURRENCY = 16
 const PATIENCE = "5 seconds"
-const AUDIENCE = 100
 
 const { Delivered, Ended, MailboxFull, NoMailbox, NoSuchAgent, Refused, TimedOut } = DeliveryOutcome.cases
 

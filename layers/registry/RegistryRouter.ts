@@ -12,7 +12,7 @@ import { askFor, placeBehind, type TurnOrder, turnOf } from "../../services/regi
 import { Recent } from "./Recent.ts"
 
 const ROUTES = 1_000
-const STICKY_KEYS = 10_000
+export const STICKY_KEYS = 10_000
 
 const orderOf = { round_robin: "age", least_loaded: "load", least_connections: "connections" } as const
 

@@ -17,6 +17,9 @@ import { Registry } from "../../services/registry/Registry.ts"
 import { LOCAL, Person } from "../../services/access/Person.ts"
 import { rulesFor } from "../../services/permission/Approval.ts"
 import { defaults as budgetDefaults, type Limits, tighter } from "../../services/session/Budget.ts"
+import { AgentTypes } from "../../services/session/AgentType.ts"
+import { Compaction } from "../../services/session/Compaction.ts"
+import { Instructions } from "../../services/session/Instructions.ts"
 import { Command } from "../../services/session/decide.ts"
 import { recall } from "../../services/session/RecentMessages.ts"
 import type { Message, SessionSummary } from "../../services/session/Session.ts"
@@ -81,6 +84,9 @@ export const make = Effect.fnUntraced(function* ({
     clock: yield* Clock.Clock,
     model: yield* LanguageModel.LanguageModel,
     limits: yield* ModelLimits,
+    agentTypes: yield* AgentTypes,
+    compaction: yield* Compaction,
+    instructions: yield* Instructions,
     sessions: yield* Sessions,
     limit,
     budget: { ...budgetDefaults, ...budget },
@@ -256,6 +262,7 @@ export const make = Effect.fnUntraced(function* ({
           agentType: options.agentType ?? "default",
           metadata: options.metadata ?? {},
           ...(person === LOCAL ? undefined : { owner: person }),
+          ...(options.directory === undefined ? undefined : { directory: options.directory }),
           ...(options.limits === undefined ? undefined : { limits: options.limits }),
           ...(options.whenBusy === undefined ? undefined : { whenBusy: options.whenBusy }),
           ...(options.permissions === undefined ? undefined : { permissions: options.permissions })
@@ -282,10 +289,10 @@ export const make = Effect.fnUntraced(function* ({
         }),
         (heads) => Effect.forEach(heads, (head) => Effect.map(summaryOf(head), asStored))
       ),
-    send: ({ from, messageId, sessionId, text, whenBusy }) =>
+    send: ({ attachments, from, messageId, sessionId, text, whenBusy }) =>
       Effect.flatMap(messageId === undefined ? generateMessageId : Effect.succeed(messageId), (messageId) =>
         supply.use(sessionId, (session) =>
-          LiveSession.decide(session, Command.Send({ messageId, text, from, whenBusy })).pipe(
+          LiveSession.decide(session, Command.Send({ messageId, text, attachments, from, whenBusy })).pipe(
             Effect.map((state): Acknowledgement => ({
               messageId,
               sequence: recall(state.recent, messageId) ?? state.sequence

@@ -78,11 +78,19 @@ const watch = Effect.fnUntraced(function* (heard: Heard, limits: Limits): Effect
   }
 })
 
+/** What a model is shown. */
+export interface Shown {
+  readonly entries: ReadonlyArray<Entry>
+  readonly system?: string | undefined
+  /** At most so many of the conversation. */
+  readonly characters?: number | undefined
+}
+
 export const ask = Effect.fnUntraced(function* (
   model: LanguageModel.LanguageModel,
   limits: Limits,
   toolkit: OfferedTools,
-  entries: ReadonlyArray<Entry>,
+  { characters, entries, system }: Shown,
   say: (text: string) => Effect.Effect<void>
 ): Effect.fn.Return<Answer, TurnFailed> {
   const clock = yield* Clock.Clock
@@ -90,7 +98,7 @@ export const ask = Effect.fnUntraced(function* (
   const deltas = DeltaBatch.make(say)
   const heard: Heard = { at: undefined }
   const parts = model.streamText({
-    prompt: promptOf(entries),
+    prompt: promptOf(entries, system, characters),
     toolkit,
     disableToolCallResolution: true,
     toolCallValidation: "deferred"

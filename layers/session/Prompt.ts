@@ -7,8 +7,9 @@ import {
   bounded,
   type ConversationCall,
   type Entry,
-  toldOf
+  toldOfCall
 } from "../../services/session/Conversation.ts"
+import type { MessageAttachment } from "../../services/session/MessageAttachment.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 
 const called = ({ args, callId, tool }: ConversationCall, options?: PartOptions) =>
@@ -50,25 +51,39 @@ const said = (entry: AssistantEntry): Prompt.Message =>
 /** The results in the order of the calls, whichever ended first. */
 const results = (entry: AssistantEntry): Prompt.Message =>
   Prompt.makeMessage("tool", {
-    content: entry.calls.map(({ callId, outcome, tool }) =>
+    content: entry.calls.map((call) =>
       Prompt.makePart("tool-result", {
-        id: callId,
-        name: tool,
+        id: call.callId,
+        name: call.tool,
         providerExecuted: false,
-        ...toldOf(outcome ?? { _tag: "ToolInterrupted" })
+        ...toldOfCall(call)
       })
     )
   })
 
+const attached = (attachment: MessageAttachment) =>
+  attachment._tag === "Text"
+    ? Prompt.makePart("text", { text: `[${attachment.name}]\n${attachment.text}` })
+    : Prompt.makePart("file", {
+        mediaType: attachment.mediaType,
+        data: attachment.data,
+        ...(attachment.name === undefined ? undefined : { fileName: attachment.name })
+      })
+
 const messagesOf = (entry: Entry): ReadonlyArray<Prompt.Message> => {
   if (entry._tag === "User") {
-    return [Prompt.makeMessage("user", { content: [Prompt.makePart("text", { text: entry.text })] })]
+    const { attachments = [], text } = entry
+    return [Prompt.makeMessage("user", { content: [Prompt.makePart("text", { text }), ...attachments.map(attached)] })]
   }
   return entry.calls.length === 0 ? [said(entry)] : [said(entry), results(entry)]
 }
 
-export const promptOf = (entries: ReadonlyArray<Entry>): Prompt.Prompt =>
-  Prompt.fromMessages(bounded(entries).flatMap(messagesOf))
+/** `system`: what the model is told before everything else. */
+export const promptOf = (entries: ReadonlyArray<Entry>, system?: string, characters?: number): Prompt.Prompt =>
+  Prompt.fromMessages([
+    ...(system === undefined ? [] : [Prompt.makeMessage("system", { content: system })]),
+    ...bounded(entries, characters).flatMap(messagesOf)
+  ])
 
 const offer = ({ description, name, parameters }: Tool) => AiTool.dynamic(name, { description, parameters })
 
@@ -79,3 +94,6 @@ export const offered = (tools: ReadonlyArray<Tool>): OfferedTools => ({
   tools: Object.fromEntries(tools.map((tool) => [tool.name, offer(tool)])),
   handle: (name) => Effect.die(new Error(`${name} is run by the turn, not by the model`))
 })
+
+/** For a model that is to answer and to call nothing. */
+export const noTools: OfferedTools = offered([])

@@ -13,6 +13,8 @@ import type * as Approval from "../../services/permission/Approval.ts"
 import type { Permission } from "../../services/permission/Permission.ts"
 import { offerable } from "../../services/permission/offerable.ts"
 import { type LiveSub, reasons } from "../../services/session/SubSession.ts"
+import type { AgentType } from "../../services/session/AgentType.ts"
+import type { Strategy } from "../../services/session/Compaction.ts"
 import { Command } from "../../services/session/decide.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import type { CallId } from "../../services/session/SessionId.ts"
@@ -48,6 +50,9 @@ export interface Services {
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
   readonly others: Others
+  readonly agentTypes: ReadonlyMap<string, AgentType>
+  readonly compaction: Strategy
+  readonly instructions: { readonly read: (directory: string) => Effect.Effect<string | undefined> }
   /** What every session may use up at most. */
   readonly budget: Budget.Limits
   readonly limits: Limits
@@ -102,7 +107,19 @@ const beside = (life: Life, work: Effect.Effect<unknown, unknown>): Effect.Effec
     Effect.forkIn(life.scope)
   )
 
-export const make = ({ budget, bus, journal, limits, model, others, pool, tools }: Services) => {
+export const make = ({
+  agentTypes,
+  budget,
+  bus,
+  compaction,
+  instructions,
+  journal,
+  limits,
+  model,
+  others,
+  pool,
+  tools
+}: Services) => {
   const subSessions = SubSessions.make({ bus, journal, others })
   let listed: ReadonlyArray<Tool> | undefined
   /** By the rules that deny; all of one list. */
@@ -112,6 +129,13 @@ export const make = ({ budget, bus, journal, limits, model, others, pool, tools 
     tools,
     model,
     limits,
+    compaction,
+    agentTypes,
+    instructions: ({ agentType, directory }) =>
+      Effect.map(directory === undefined ? Effect.undefined : instructions.read(directory), (own) => {
+        const told = [agentTypes.get(agentType)?.prompt, own].filter((text) => text !== undefined && text.trim() !== "")
+        return told.length === 0 ? undefined : told.join("\n\n")
+      }),
     // Made anew only when the list is another one: decoders are cached by its identity.
     offered: ({ rules }) =>
       Effect.map(tools.list, (list) => {

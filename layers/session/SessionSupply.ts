@@ -74,6 +74,7 @@ export const make = (options: Options) => {
         idle.delete(session)
         if (session.status === "hibernated") {
           if (live.get(session.id) === session) live.delete(session.id)
+          retire(session)
         } else if (session.status === "gone") forget(session)
         else {
           down.add(session)
@@ -85,14 +86,18 @@ export const make = (options: Options) => {
     SessionDuties.make({ ...options, others })
   )
 
+  /** Has the supervisor of its sub-sessions cleared away. */
+  const retire = ({ id, state }: LiveSession.LiveSession): void => {
+    if (state.nextSub === 0) return
+    retired.add(subsOf(id))
+    wakeKeeper?.()
+  }
+
   const forget = (session: LiveSession.LiveSession): void => {
     session.status = "gone"
     down.delete(session)
     if (live.get(session.id) === session) live.delete(session.id)
-    if (session.state.nextSub > 0) {
-      retired.add(subsOf(session.id))
-      wakeKeeper?.()
-    }
+    retire(session)
     for (const resume of session.comeback?.splice(0) ?? []) resume()
   }
 

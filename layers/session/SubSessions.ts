@@ -53,6 +53,7 @@ const started = (
   ...(state.owner === LOCAL ? undefined : { owner: state.owner }),
   // What the session above may not, this one may not either.
   permissions: { mode: state.permission.mode, rules: state.permission.rules },
+  ...(state.directory === undefined ? undefined : { directory: state.directory }),
   ...(state.limits === undefined ? undefined : { limits: state.limits }),
   parent: {
     sessionId: id,

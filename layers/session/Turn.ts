@@ -11,15 +11,19 @@ import type { Failure } from "../../services/Failure.ts"
 import type { ModelAnswer } from "../../services/model/ModelAnswer.ts"
 import type { Limits } from "../../services/model/ModelLimits.ts"
 import { type Entry, fromEvents, WINDOW } from "../../services/session/Conversation.ts"
+import type { StorageError } from "../../services/journal/StorageError.ts"
+import type { AgentType } from "../../services/session/AgentType.ts"
+import { PER_TOKEN, type Strategy } from "../../services/session/Compaction.ts"
 import type { AssistantText } from "../../services/session/decide.ts"
 import { type CallId, generateMessageId } from "../../services/session/SessionId.ts"
 import type { CurrentTurn, SessionState, UnsettledCall } from "../../services/session/SessionState.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import { carryOut, type Host as CarryOutHost, type Lost, type Place, takeUp } from "./CarryOut.ts"
+import * as FitContext from "./FitContext.ts"
 import { persist } from "./LiveSession.ts"
 import * as ModelRound from "./ModelRound.ts"
 import { type PlannedCall, plan } from "./PlanCall.ts"
-import type { OfferedTools } from "./Prompt.ts"
+import { noTools, type OfferedTools } from "./Prompt.ts"
 import { eventAt, type JournalService } from "./SessionStore.ts"
 
 /** Fast calls of one round that run at the same time. */
@@ -37,6 +41,8 @@ export interface Host extends CarryOutHost {
     calls: ReadonlyArray<PlannedCall>,
     answer: ModelAnswer | undefined
   ) => Effect.Effect<ReadonlyMap<CallId, Place>, Lost>
+  /** Journals what the model is shown no longer. */
+  readonly compact: (compacted: FitContext.Compacted) => Effect.Effect<void, Lost>
   /** Why the turn may not go on: with an answer, why its calls may not be run. */
   readonly overBudget: (answer?: ModelRound.Answer) => Effect.Effect<Failure | undefined>
   /** Where an unsettled call stands. */
@@ -56,6 +62,10 @@ export interface Surroundings {
   readonly limits: Limits
   /** What a session's model is offered under its permissions. */
   readonly offered: (permission: SessionState["permission"]) => Effect.Effect<OfferedTools>
+  readonly compaction: Strategy
+  /** What the model is told before everything else. */
+  readonly instructions: (state: SessionState) => Effect.Effect<string | undefined>
+  readonly agentTypes: ReadonlyMap<string, AgentType>
 }
 
 const textOf = (text: string): Effect.Effect<AssistantText | undefined> =>
@@ -77,9 +87,15 @@ const settleLeftovers = Effect.fnUntraced(function* (around: Surroundings, host:
 })
 
 /** The newest part of the conversation. The message that the turn answers is always in it. */
-const readConversation = Effect.fnUntraced(function* ({ journal }: Surroundings, { sessionId, state, turn }: Host) {
-  const after = Math.max(0, state().sequence - WINDOW)
-  const events = yield* journal.read({ stream: Topic.ofSession(sessionId), after, limit: WINDOW })
+const readConversation = Effect.fnUntraced(function* (
+  { journal }: Surroundings,
+  { sessionId, state, turn }: Host
+): Effect.fn.Return<ReadonlyArray<Entry>, StorageError> {
+  const { sequence, summary } = state()
+  const after = Math.max(0, sequence - WINDOW)
+  const newest = yield* journal.read({ stream: Topic.ofSession(sessionId), after, limit: WINDOW })
+  const summedUp = summary !== undefined && summary <= after ? yield* eventAt(journal, sessionId, summary) : undefined
+  const events = summedUp === undefined ? newest : [summedUp, ...newest]
   if (turn.message > after) return fromEvents(events)
   const message = yield* eventAt(journal, sessionId, turn.message)
   if (message === undefined) return fromEvents(events)
@@ -90,11 +106,14 @@ const readConversation = Effect.fnUntraced(function* ({ journal }: Surroundings,
 
 /** Carries out a step; when it returns, every call of it is settled. */
 const runStep = Effect.fnUntraced(function* (
-  { tools }: Surroundings,
+  { agentTypes, tools }: Surroundings,
   host: Host,
   answer: ModelRound.Answer
 ): Effect.fn.Return<Entry, Lost> {
-  const planned = yield* Effect.forEach(answer.calls, (call, index) => plan(tools, host.state(), call, index))
+  const { agentType, id, owner, permission } = host.state()
+  const rules = [...(agentTypes.get(agentType)?.rules ?? []), ...permission.rules]
+  const asker = { id, owner, permission: { ...permission, rules } }
+  const planned = yield* Effect.forEach(answer.calls, (call, index) => plan(tools, asker, call, index))
   const places = yield* host.request(yield* textOf(answer.text), planned, answer.answer)
   const free = yield* slots
   const calls = yield* Effect.forEach(
@@ -108,20 +127,30 @@ const runStep = Effect.fnUntraced(function* (
     { concurrency: "unbounded" }
   )
   // In the order in which they were called, whichever ended first.
-  return { _tag: "Assistant", text: answer.text, calls, parts: answer.answer?.parts }
+  return { _tag: "Assistant", text: answer.text, calls, parts: answer.answer?.parts, sequence: host.state().sequence }
 })
 
 const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
   yield* settleLeftovers(around, host)
-  const entries = yield* persist(readConversation(around, host))
+  let entries = yield* persist(readConversation(around, host))
+  const system = yield* around.instructions(host.state())
+  const silent = () => Effect.void
+  const characters = around.compaction.tokens * PER_TOKEN
+  const fit = FitContext.make({
+    strategy: around.compaction,
+    ask: (entries) => ModelRound.ask(around.model, around.limits, noTools, { entries, system, characters }, silent),
+    journal: host.compact
+  })
   while (true) {
     const spent = yield* host.overBudget()
     if (spent !== undefined) return yield* host.end("failed", undefined, spent)
+    entries = yield* fit(entries)
+    const shown = { entries, system, characters }
     const answer = yield* ModelRound.ask(
       around.model,
       around.limits,
       yield* around.offered(host.state().permission),
-      entries,
+      shown,
       host.say
     )
     if (answer.broken !== undefined) {
@@ -137,7 +166,7 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
     // What it took is journaled with its calls only, so it counts from here.
     const over = yield* host.overBudget(answer)
     if (over !== undefined) return yield* host.end("failed", yield* textOf(answer.text), over, answer.answer)
-    entries.push(yield* runStep(around, host, answer))
+    entries = [...entries, yield* runStep(around, host, answer)]
   }
 })
 

@@ -161,6 +161,7 @@ export const make = (
       })
       return persist(Effect.map(submit(live, inbox, prepare), ({ places }) => places))
     },
+    compact: (compacted) => Effect.asVoid(report(live, inbox, Command.Compact({ turnId: turn.id, ...compacted }))),
     overBudget: (answer) =>
       Effect.map(Clock.currentTimeMillis, (now) =>
         overBudget(others, budget, live, now, Budget.spendingOf(answer?.answer?.usage), answer !== undefined)

@@ -37,6 +37,7 @@ export const events: Catalogue<RuntimeEvent> = {
       permissions: "what it may do without asking, and whether somebody is there to be asked",
       whenBusy: "what becomes of a message that comes while it is busy, unless the message says so",
       limits: "what it and each of its turns may use up, within the server's own limits",
+      directory: "where it works; its `AGENTS.md` is told to the model",
       parent: "of a sub-session: where it hangs, and how long it may live"
     }
   },
@@ -53,7 +54,8 @@ export const events: Catalogue<RuntimeEvent> = {
       text: "the message",
       supersedes:
         "the running turn is cancelled for it, and it comes next; with `rollback` that turn is rolled back too",
-      from: "the agent that sent it; absent when a person did"
+      from: "the agent that sent it; absent when a person did",
+      attachments: "texts and pictures that came with it"
     }
   },
   TurnStarted: {
@@ -133,6 +135,17 @@ export const events: Catalogue<RuntimeEvent> = {
       messageId: "the assistant's message",
       text: "all of it",
       partial: "a cancel or a failure cut it off",
+      answer
+    }
+  },
+  ContextCompacted: {
+    when: "The conversation was made to fit what the model may be shown. The journal keeps all of it.",
+    by: "the turn",
+    fields: {
+      turnId: turn,
+      upTo: "the last sequence that it goes for",
+      dropped: "results of tools that are shown no longer",
+      summary: "stands for all up to there, when that was summed up",
       answer
     }
   },

@@ -29,6 +29,7 @@ import { AgentCursor, AgentOrder } from "../registry/AgentQuery.ts"
 import { AgentNotFound } from "../registry/Registry.ts"
 import { NoAgentAvailable, RoutingStrategy } from "../registry/Router.ts"
 import { Limits } from "../session/Budget.ts"
+import { MessageAttachments } from "../session/MessageAttachment.ts"
 import { Message, Session, SessionSummary } from "../session/Session.ts"
 import {
   Permission,
@@ -110,6 +111,10 @@ const Permissions = Schema.optionalKey(
     Schema.makeFilter(({ rules = [] }) => (rules.length <= 100 ? undefined : "at most 100 rules"))
   )
 )
+const Directory = Schema.String.check(
+  Schema.isMaxLength(4_096),
+  Schema.isPattern(/^(?:\/|[A-Za-z]:[\\/])[^\0]*$/, { message: "an absolute path" })
+)
 const Milliseconds = Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 604_800_000 })))
 /** What any call may answer besides its own errors. */
 export const common = [InvalidInput, Overloaded, ShuttingDown, InternalError] as const
@@ -125,6 +130,7 @@ export class GatewayRpcs extends RpcGroup.make(
       permissions: Permissions,
       whenBusy: Schema.optionalKey(WhenBusy),
       limits: Schema.optionalKey(Limits),
+      directory: Schema.optionalKey(Directory),
       parent: Schema.optionalKey(
         Schema.Struct({ sessionId: SessionId, deadline: Milliseconds, idleLimit: Milliseconds })
       )
@@ -151,6 +157,7 @@ export class GatewayRpcs extends RpcGroup.make(
       sessionId: SessionId,
       text: Text,
       messageId: Schema.optionalKey(MessageId),
+      attachments: Schema.optionalKey(MessageAttachments),
       whenBusy: Schema.optionalKey(WhenBusy)
     },
     success: Acknowledgement,

@@ -36,7 +36,7 @@ export const answerMessage = (text: string, tools: ReadonlyArray<OfferedTool>): 
   const command = COMMAND.exec(text)
   if (command === null) {
     return say(
-      `No model is configured, so nobody can answer this. What works without one is "/tool NAME {json}", which runs a tool and shows its result.\n\n${listed(tools)}`
+      `No model is configured, so nobody can answer this: set ESPALIER_MODEL to provider/model (docs/models.md tells how) and start again. What works without one is "/tool NAME {json}", which runs a tool and shows its result.\n\n${listed(tools)}`
     )
   }
   const tool = command.groups?.["name"]

@@ -51,7 +51,8 @@ export interface Letter {
   readonly patience?: Duration.Input | undefined
 }
 
-/** Agents that a broadcast reaches at most, and at a time. */
+/** Agents that a broadcast reaches, unless it says how many; and at most. */
+export const AUDIENCE = 100
 export const MAX_AUDIENCE = 1_000
 
 export class AgentMessages extends Context.Service<

@@ -58,7 +58,10 @@ export const spendingOf = (usage: Usage | undefined): Spending =>
 
 /** What the model's answer behind the event took: it is told with the first event that the answer led to. */
 export const spentWith = (event: SessionEvent): Spending =>
-  event._tag === "MessageSettled" || event._tag === "ToolCallRequested" || event._tag === "TurnEnded"
+  event._tag === "MessageSettled" ||
+  event._tag === "ToolCallRequested" ||
+  event._tag === "ContextCompacted" ||
+  event._tag === "TurnEnded"
     ? spendingOf(event.answer?.usage)
     : nothing
 

@@ -8,7 +8,8 @@ import { type AnswerPart, sizeOfParts } from "../model/ModelAnswer.ts"
 import type { Recorded } from "../events/RuntimeEvent.ts"
 import { nameOf } from "../registry/Agent.ts"
 import type { ToolOutcome } from "./SessionEvent.ts"
-import type { CallId, MessageId } from "./SessionId.ts"
+import type { MessageAttachment } from "./MessageAttachment.ts"
+import type { CallId, MessageId, TurnId } from "./SessionId.ts"
 
 export interface ConversationCall {
   readonly callId: CallId
@@ -16,11 +17,16 @@ export interface ConversationCall {
   readonly args: Schema.Json
   /** Set once the call is settled. */
   outcome: ToolOutcome | undefined
+  /** Its result was left out to save room. */
+  isDropped?: boolean | undefined
 }
 
 export interface UserEntry {
   readonly _tag: "User"
   readonly text: string
+  readonly attachments?: ReadonlyArray<MessageAttachment> | undefined
+  /** Of its last event. */
+  sequence: number
 }
 export interface AssistantEntry {
   readonly _tag: "Assistant"
@@ -28,6 +34,8 @@ export interface AssistantEntry {
   readonly calls: ReadonlyArray<ConversationCall>
   /** In which order text, calls and reasoning came, and what the provider attached to them. */
   readonly parts?: ReadonlyArray<AnswerPart> | undefined
+  /** Of its last event: when all its calls were settled. */
+  sequence: number
 }
 export type Entry = UserEntry | AssistantEntry
 
@@ -42,6 +50,14 @@ const cut = (result: Schema.Json): Schema.Json => {
   return text.length <= MAX_RESULT
     ? result
     : `${text.slice(0, MAX_RESULT)}… (cut: the result has ${text.length} characters)`
+}
+
+const left: Schema.Json = "(left out to save room; call the tool again if you need its result)"
+
+/** What the model is told of a call. */
+export const toldOfCall = ({ isDropped, outcome }: Pick<ConversationCall, "isDropped" | "outcome">) => {
+  const told = toldOf(outcome ?? { _tag: "ToolInterrupted" })
+  return isDropped === true ? { ...told, result: left } : told
 }
 
 /** What the model is told of a call's outcome. Long results are cut. */
@@ -72,35 +88,61 @@ export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; rea
   }
 }
 
+/** What was summed up or left out, by the newest of the events that tell of it. */
+const compactedBy = (events: ReadonlyArray<Recorded>) => {
+  let summary: string | undefined
+  let summedUp = 0
+  let withoutResults = 0
+  for (const { event } of events) {
+    if (event._tag !== "ContextCompacted") continue
+    if (event.summary === undefined) withoutResults = Math.max(withoutResults, event.upTo)
+    else {
+      summary = summaryText(event.summary)
+      summedUp = event.upTo
+    }
+  }
+  return { summary, summedUp, withoutResults }
+}
+
+/** As the model is shown it, in place of what it sums up. */
+export const summaryText = (summary: string): string => `[Summary of the conversation so far]\n${summary}`
+
 /** The entries that events tell of, in order. Calls that persons made, and turns that were rolled back, are no part of it. */
 export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
   const entries: Array<Entry> = []
-  const texts = new Map<MessageId, string>()
+  const messages = new Map<MessageId, Pick<UserEntry, "text" | "attachments">>()
+  const { summary, summedUp, withoutResults } = compactedBy(events)
+  if (summary !== undefined) entries.push({ _tag: "User", text: summary, sequence: summedUp })
   const calls = new Map<CallId, ConversationCall>()
   const undone = new Set(events.flatMap(({ event }) => (event._tag === "TurnRolledBack" ? [event.turnId] : [])))
+  const owners = new Map<CallId, AssistantEntry>()
   let step: Array<ConversationCall> | undefined
-  for (const { event } of events) {
+  let entry: AssistantEntry | undefined
+  const isGone = (turnId: TurnId, sequence: number): boolean => sequence <= summedUp || undone.has(turnId)
+  for (const { event, sequence } of events) {
     switch (event._tag) {
       case "MessageReceived":
-        texts.set(
-          event.messageId,
-          event.from === undefined ? event.text : `[from agent ${nameOf(event.from)}] ${event.text}`
-        )
+        messages.set(event.messageId, {
+          text: event.from === undefined ? event.text : `[from agent ${nameOf(event.from)}] ${event.text}`,
+          attachments: event.attachments
+        })
         break
       case "TurnStarted": {
-        const text = texts.get(event.messageId)
-        texts.delete(event.messageId)
-        if (text !== undefined && !undone.has(event.turnId)) entries.push({ _tag: "User", text })
+        const message = messages.get(event.messageId)
+        messages.delete(event.messageId)
         step = undefined
+        if (message !== undefined && !isGone(event.turnId, sequence))
+          entries.push({ _tag: "User", ...message, sequence })
         break
       }
       case "MessageSettled":
-        if (undone.has(event.turnId)) break
+        if (isGone(event.turnId, sequence)) break
         step = []
-        entries.push({ _tag: "Assistant", text: event.text, calls: step, parts: event.answer?.parts })
+        entry = { _tag: "Assistant", text: event.text, calls: step, parts: event.answer?.parts, sequence }
+        entries.push(entry)
         break
       case "ToolCallRequested": {
-        if (event.turnId === undefined || undone.has(event.turnId)) break
+        if (event.turnId === undefined || isGone(event.turnId, sequence)) break
         const call: ConversationCall = {
           callId: event.callId,
           tool: event.tool,
@@ -110,15 +152,23 @@ export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
         calls.set(call.callId, call)
         if (step === undefined) {
           step = []
-          entries.push({ _tag: "Assistant", text: "", calls: step, parts: event.answer?.parts })
+          entry = { _tag: "Assistant", text: "", calls: step, parts: event.answer?.parts, sequence }
+          entries.push(entry)
         }
         step.push(call)
+        if (entry !== undefined) {
+          entry.sequence = sequence
+          owners.set(call.callId, entry)
+        }
         break
       }
       case "ToolCallSettled": {
         const call = calls.get(event.callId)
         if (call === undefined) break
         call.outcome = event.outcome
+        if (sequence <= withoutResults) call.isDropped = true
+        const owner = owners.get(event.callId)
+        if (owner !== undefined) owner.sequence = sequence
         step = undefined
         break
       }
@@ -129,21 +179,25 @@ export const fromEvents = (events: ReadonlyArray<Recorded>): Array<Entry> => {
   return entries
 }
 
-const sizeOf = (entry: Entry): number =>
+/** Characters. What is in pictures is not counted as text: a picture is about as much as a page. */
+const sizeOfAttachment = (attachment: MessageAttachment): number =>
+  attachment._tag === "Text" ? attachment.text.length : 4_000
+
+export const sizeOf = (entry: Entry): number =>
   entry._tag === "User"
-    ? entry.text.length
+    ? (entry.attachments ?? []).reduce((size, one) => size + sizeOfAttachment(one), entry.text.length)
     : entry.calls.reduce(
-        (size, { args, outcome }) =>
+        (size, call) =>
           size +
-          JSON.stringify(args).length +
-          (outcome === undefined ? 0 : JSON.stringify(toldOf(outcome).result).length),
+          JSON.stringify(call.args).length +
+          (call.outcome === undefined ? 0 : JSON.stringify(toldOfCall(call).result).length),
         entry.text.length + (entry.parts === undefined ? 0 : sizeOfParts(entry.parts))
       )
 
 /** The newest entries that fit, beginning with a user's message. */
-export const bounded = (entries: ReadonlyArray<Entry>): ReadonlyArray<Entry> => {
+export const bounded = (entries: ReadonlyArray<Entry>, characters = MAX_CHARACTERS): ReadonlyArray<Entry> => {
   const current = entries.findLastIndex(({ _tag }) => _tag === "User")
-  let left = MAX_CHARACTERS
+  let left = characters
   let from = entries.length
   while (from > 0 && entries.length - from < MAX_ENTRIES) {
     const entry = entries[from - 1]

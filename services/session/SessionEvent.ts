@@ -10,6 +10,7 @@ import { AgentKey } from "../registry/Agent.ts"
 import { ModelAnswer } from "../model/ModelAnswer.ts"
 import { Limits, Spending } from "./Budget.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
+import { MessageAttachment } from "./MessageAttachment.ts"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
 import { Parent } from "./SubSession.ts"
 
@@ -53,6 +54,8 @@ export const SessionEvent = Schema.TaggedUnion({
     permissions: Schema.optionalKey(SessionPermissions),
     whenBusy: Schema.optionalKey(WhenBusy),
     limits: Schema.optionalKey(Limits),
+    /** Where it works: an absolute path. Its `AGENTS.md` is told to the model. */
+    directory: Schema.optionalKey(Schema.String),
     /** Of a sub-session. */
     parent: Schema.optionalKey(Parent)
   },
@@ -62,6 +65,7 @@ export const SessionEvent = Schema.TaggedUnion({
     messageId: MessageId,
     text: Schema.String,
     from: Schema.optionalKey(AgentKey),
+    attachments: Schema.optionalKey(Schema.Array(MessageAttachment)),
     /** The running turn is cancelled for it, and it comes next. */
     supersedes: Schema.optionalKey(Schema.Literals(["interrupt", "rollback"]))
   },
@@ -101,6 +105,14 @@ export const SessionEvent = Schema.TaggedUnion({
   ToolCallSettled: { callId: CallId, outcome: ToolOutcome },
   /** The assistant's message of a turn is complete; `partial` marks text that a cancel cut off. */
   MessageSettled: { turnId: TurnId, messageId: MessageId, text: Schema.String, partial: Schema.Boolean, answer },
+  /** What the model is shown was made to fit: results of tools left out, or all up to there summed up. */
+  ContextCompacted: {
+    turnId: TurnId,
+    upTo: Schema.Int,
+    dropped: Schema.Int,
+    summary: Schema.optionalKey(Schema.String),
+    answer
+  },
   /** The turn is no part of the conversation any more; what it did stays done. Its end follows. */
   TurnRolledBack: { turnId: TurnId },
   /** Exactly one for each turn. */

@@ -14,6 +14,7 @@ import type { PoolRefusal } from "../worker/WorkerPool.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import type { Message, Session, SessionSummary } from "./Session.ts"
 import type { Limits } from "./Budget.ts"
+import type { MessageAttachment } from "./MessageAttachment.ts"
 import type { PermissionRefusal } from "../permission/Approval.ts"
 import type { Permission, PermissionAnswer, PermissionId } from "../permission/Permission.ts"
 import type { SessionMetadata, SessionPermissions, WhenBusy } from "./SessionEvent.ts"
@@ -107,6 +108,8 @@ export interface StartOptions {
   readonly permissions?: SessionPermissions | undefined
   /** For messages that do not say it themselves (default `enqueue`). */
   readonly whenBusy?: WhenBusy | undefined
+  /** Where it works: an absolute path. Its `AGENTS.md` is told to the model. */
+  readonly directory?: string | undefined
   /** Makes it a sub-session, which ends with the session above it. Its id is made for it then. */
   readonly parent?:
     | {
@@ -128,6 +131,7 @@ export interface SendOptions {
   readonly messageId?: MessageId | undefined
   /** What becomes of it while a turn runs (default: as the session was started with). */
   readonly whenBusy?: WhenBusy | undefined
+  readonly attachments?: ReadonlyArray<MessageAttachment> | undefined
   /** The agent that sends it; absent when a person does. */
   readonly from?: AgentKey | undefined
 }

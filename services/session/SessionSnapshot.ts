@@ -30,6 +30,8 @@ const Stored = Schema.fromJsonString(
     whenBusy: WhenBusy,
     limits: Schema.optionalKey(Limits),
     spent: Spending,
+    directory: Schema.optionalKey(Schema.String),
+    summary: Schema.optionalKey(Schema.Int),
     parent: Schema.optionalKey(Parent),
     subs: Schema.Array(LiveSub),
     nextSub: Schema.Int,
@@ -72,12 +74,13 @@ export const isDue = (after: number, events: number): boolean =>
   Math.floor((after + events) / EVERY) > Math.floor(after / EVERY)
 
 /** The oldest event that the session may look at again: what it waits for, works on, or shows to a model. */
-const neededFrom = ({ calls, permission, sequence, turn, waiting }: SessionState): number =>
+const neededFrom = ({ calls, permission, sequence, summary, turn, waiting }: SessionState): number =>
   Math.max(
     1,
     Math.min(
       sequence - WINDOW + 1,
       turn?.message ?? sequence,
+      summary ?? sequence,
       ...waiting.map(({ sequence }) => sequence),
       ...calls.map(({ sequence }) => sequence),
       ...permission.pending.map(({ sequence }) => sequence)
@@ -98,6 +101,8 @@ export const restore = ({ sequence, state, version }: Snapshot): SessionState | 
   return {
     ...stored,
     limits: stored.limits,
+    directory: stored.directory,
+    summary: stored.summary,
     parent: stored.parent,
     turn: stored.turn,
     calls: stored.calls.map(({ turnId, workerId, ...call }) => ({ ...call, turnId, workerId }))

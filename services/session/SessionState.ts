@@ -58,6 +58,9 @@ export interface SessionState {
   readonly limits: Limits | undefined
   /** What its turns took, and its sub-agents that have ended. */
   readonly spent: Spending
+  readonly directory: string | undefined
+  /** Where the newest summary of the conversation stands. */
+  readonly summary: number | undefined
   /** Of a sub-session. */
   readonly parent: Parent | undefined
   /** Those that have not ended. */
@@ -112,6 +115,8 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       whenBusy: event.whenBusy ?? "enqueue",
       limits: event.limits,
       spent: Budget.nothing,
+      directory: event.directory,
+      summary: undefined,
       parent: event.parent,
       subs: none,
       nextSub: 0,
@@ -185,6 +190,13 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         sequence
       }
     }
+    case "ContextCompacted":
+      return {
+        ...spend(state, Budget.spentWith(event)),
+        summary: event.summary === undefined ? state.summary : sequence,
+        updatedAt: at,
+        sequence
+      }
     case "SubSessionStarted": {
       const { callId, index } = event
       const started = { sessionId: event.sessionId, index, ...(callId === undefined ? undefined : { callId }) }

@@ -94,6 +94,7 @@ export const hear = (progress: Progress, sessionId: SessionId, event: RuntimeEve
       return progress.outcome === undefined ? { ...progress, spent, text } : { ...progress, spent }
     }
     case "ToolCallRequested":
+    case "ContextCompacted":
       return { ...progress, spent: Budget.add(progress.spent, Budget.spentWith(event)) }
     case "SubSessionEnded":
       return { ...progress, spent: Budget.add(progress.spent, event.spent) }

@@ -15,6 +15,7 @@ import type { WorkerId } from "../worker/WorkerId.ts"
 import * as Approval from "../permission/Approval.ts"
 import type { Permission, PermissionId } from "../permission/Permission.ts"
 import type { Spending } from "./Budget.ts"
+import type { MessageAttachment } from "./MessageAttachment.ts"
 import { recall } from "./RecentMessages.ts"
 import type { SessionEvent, SessionMetadata, ToolOutcome, WhenBusy } from "./SessionEvent.ts"
 import type { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
@@ -55,6 +56,7 @@ export type Command = Data.TaggedEnum<{
     readonly messageId: MessageId
     readonly text: string
     readonly from?: AgentKey | undefined
+    readonly attachments?: ReadonlyArray<MessageAttachment> | undefined
     readonly whenBusy?: WhenBusy | undefined
   }
   Update: { readonly title: string | undefined; readonly metadata: SessionMetadata | undefined }
@@ -71,6 +73,14 @@ export type Command = Data.TaggedEnum<{
   RequestCall: { readonly call: RequestedCall }
   /** A call that had to be allowed first goes to the pool. */
   QueueCall: { readonly callId: CallId; readonly workerId: WorkerId }
+  /** What the model is shown is made to fit. */
+  Compact: {
+    readonly turnId: TurnId
+    readonly upTo: number
+    readonly dropped: number
+    readonly summary?: string | undefined
+    readonly answer?: ModelAnswer | undefined
+  }
   /** A sub-session begins: for a call, or because somebody asked for one. */
   Spawn: { readonly child: Child; readonly callId: CallId | undefined }
   /** It came to its outcome or to its end. */
@@ -181,13 +191,14 @@ export const decide = (state: SessionState, command: Command): Decision => {
         return Result.fail(new MailboxFull({ sessionId: state.id, capacity: MAILBOX_CAPACITY }))
       }
       const isSuperseding = turn !== undefined && (whenBusy === "interrupt" || whenBusy === "rollback")
-      const { from, messageId, text } = command
+      const { attachments = [], from, messageId, text } = command
       return Result.succeed([
         {
           _tag: "MessageReceived",
           messageId,
           text,
           ...(from === undefined ? undefined : { from }),
+          ...(attachments.length === 0 ? undefined : { attachments }),
           ...(isSuperseding ? { supersedes: whenBusy } : undefined)
         }
       ])
@@ -236,6 +247,20 @@ export const decide = (state: SessionState, command: Command): Decision => {
       return call === undefined || call.workerId !== undefined || isAsked
         ? Result.fail(new CallNotWaiting({ callId }))
         : Result.succeed([{ _tag: "ToolCallQueued", callId, workerId }])
+    }
+    case "Compact": {
+      const { answer, dropped, summary, turnId, upTo } = command
+      if (turn?.id !== turnId) return Result.fail(new TurnOver({ turnId }))
+      return Result.succeed([
+        {
+          _tag: "ContextCompacted",
+          turnId,
+          upTo,
+          dropped,
+          ...(summary === undefined ? undefined : { summary }),
+          ...(answer === undefined ? undefined : { answer })
+        }
+      ])
     }
     case "Spawn": {
       const { callId, child } = command

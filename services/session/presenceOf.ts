@@ -7,7 +7,7 @@ import type { AgentUpdate } from "../registry/Registry.ts"
 import { type SessionState, statusOf } from "./SessionState.ts"
 
 /** Each costs an index of its own, so a label does not make as many as it has room for. */
-const MAX_NAMES = 50
+export const MAX_NAMES = 50
 
 const namesIn = (text: string | undefined): ReadonlyArray<string> =>
   text === undefined

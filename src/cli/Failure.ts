@@ -4,18 +4,7 @@ import { CliError } from "effect/cli"
 import { codeOf, errorCodes } from "../../services/gateway/ErrorCodes.ts"
 import * as Terminal from "./Terminal.ts"
 
-/** The turn that was waited for did not complete. */
-export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {
-  code: Schema.String,
-  message: Schema.String
-}) {}
-
-/** The turn that was waited for was cancelled, by somebody else. */
-export class TurnCancelled extends Schema.TaggedError<TurnCancelled>()("TurnCancelled", {}) {
-  override get message() {
-    return "the turn was cancelled before it had answered"
-  }
-}
+export { TurnCancelled, TurnFailed } from "../TurnOutcome.ts"
 
 /** The worker that was waited for was cancelled, by somebody else. */
 export class WorkerCancelled extends Schema.TaggedError<WorkerCancelled>()("WorkerCancelled", {

@@ -5,10 +5,12 @@ import { CliOutput, Command } from "effect/cli"
 import { version } from "../version.ts"
 import { agents } from "./agents.ts"
 import { breakers } from "./breakers.ts"
+import { chat } from "./chat.ts"
 import { events } from "./events.ts"
 import * as Failure from "./Failure.ts"
 import { mcp } from "./mcp.ts"
 import { pool } from "./pool.ts"
+import { prompt } from "./prompt.ts"
 import { root } from "./Root.ts"
 import { serve } from "./serve.ts"
 import { session } from "./session.ts"
@@ -18,7 +20,7 @@ import { kill, tree } from "./tree.ts"
 import { worker } from "./worker.ts"
 
 const espalier = root.pipe(
-  Command.withSubcommands([serve, session, tool, worker, events, pool, tree, kill, agents, breakers, mcp])
+  Command.withSubcommands([serve, chat, prompt, session, tool, worker, events, pool, tree, kill, agents, breakers, mcp])
 )
 
 /** Help is printed when it is asked for; for a mistake one sentence is enough. */

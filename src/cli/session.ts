@@ -1,3 +1,4 @@
+import { resolve } from "node:path"
 import { Clock, Console, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Topic from "../../services/events/Topic.ts"
@@ -7,7 +8,7 @@ import { WhenBusy } from "../../services/session/SessionEvent.ts"
 import { MessageId, SessionId } from "../../services/session/SessionId.ts"
 import { Acknowledgement } from "../../services/session/SessionManager.ts"
 import type * as Client from "../client.ts"
-import { answerTo } from "./answer.ts"
+import { answerTo } from "../answer.ts"
 import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
 import * as Output from "./Output.ts"
@@ -61,6 +62,10 @@ const start = Command.make(
       Flag.withDescription("An id of your own (ses_...), which makes a retry safe"),
       Flag.optional
     ),
+    directory: Flag.Path("directory").pipe(
+      Flag.withDescription("Where it works: its AGENTS.md is told to the model"),
+      Flag.optional
+    ),
     parent: Flag.String("parent").pipe(
       Flag.withSchema(SessionId),
       Flag.withDescription("Makes it a sub-session of this one, which ends with it"),
@@ -68,11 +73,12 @@ const start = Command.make(
     ),
     agentType: Flag.String("agent").pipe(Flag.withDescription("The type of agent"), Flag.optional)
   },
-  ({ parent, ...options }) =>
+  ({ directory, parent, ...options }) =>
     withClient((espalier) =>
       Effect.flatMap(
         espalier.StartSession({
           ...given(options),
+          ...(Option.isSome(directory) ? { directory: resolve(directory.value) } : undefined),
           ...(Option.isSome(parent) ? { parent: { sessionId: parent.value } } : undefined)
         }),
         printSession

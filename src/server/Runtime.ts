@@ -5,8 +5,9 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
-import { type Duration, Effect, Layer } from "effect"
+import { type Duration, Effect, Layer, type Scope } from "effect"
 import type { LanguageModel } from "effect/ai"
+import { isReadonlyArrayNonEmpty } from "effect/Array"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
@@ -18,14 +19,17 @@ import * as Upkeep from "../../layers/maintenance/Upkeep.ts"
 import * as GuardedTools from "../../layers/limits/GuardedTools.ts"
 import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
 import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
+import * as ConfiguredModel from "../../layers/model/ConfiguredModel.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as FileMcpApprovals from "../../layers/mcp/FileMcpApprovals.ts"
 import * as MemoryMcpApprovals from "../../layers/mcp/MemoryMcpApprovals.ts"
 import * as ModelMcpQuestions from "../../layers/mcp/ModelMcpQuestions.ts"
 import * as NoMcpServers from "../../layers/mcp/NoMcpServers.ts"
+import * as ResilientModel from "../../layers/model/ResilientModel.ts"
 import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
+import * as AgentsFile from "../../layers/session/AgentsFile.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -34,6 +38,7 @@ import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as TreeChaos from "../../layers/supervision/TreeChaos.ts"
 import * as BuiltInTools from "../../layers/tools/BuiltInTools.ts"
 import * as ReapedProcesses from "../../layers/processes/ReapedProcesses.ts"
+import * as ToolkitTools from "../../layers/tools/ToolkitTools.ts"
 import * as ToolSet from "../../layers/tools/ToolSet.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
@@ -45,8 +50,12 @@ import type { McpQuestions } from "../../services/mcp/McpQuestions.ts"
 import { McpServers } from "../../services/mcp/McpServers.ts"
 import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
+import { type Limits as ModelTimes, ModelLimits } from "../../services/model/ModelLimits.ts"
+import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
-import type { Limits } from "../../services/session/Budget.ts"
+import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
+import * as Compaction from "../../services/session/Compaction.ts"
+import type * as Budget from "../../services/session/Budget.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
 import type { Supervisor } from "../../services/supervision/Supervisor.ts"
@@ -66,6 +75,7 @@ export interface Parts {
   readonly supervisor?: Layer.Layer<Supervisor> | undefined
   readonly eventBus?: Layer.Layer<EventBus, StartError, Journal | Foundation> | undefined
   readonly registry?: Layer.Layer<Registry, StartError, Foundation> | undefined
+  /** What answers. It is asked again when it fails before it has begun, and given up when it falls silent. */
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
   /** Who answers what MCP servers ask while their tools run. */
   readonly mcpQuestions?: Layer.Layer<McpQuestions, StartError, LanguageModel.LanguageModel> | undefined
@@ -90,17 +100,31 @@ export interface Options extends Parts {
   /** Sessions in memory at the same time (default 100,000). */
   readonly sessions?: number | undefined
   /** What a session and each of its turns may use up at most (default 50 rounds of tool calls, depth 3). */
-  readonly budget?: Limits | undefined
+  readonly budget?: Budget.Limits | undefined
+  /** Tokens of a conversation that a model is shown (default 100,000). */
+  readonly contextTokens?: number | undefined
+  /** How a conversation is made to fit, in place of the runtime's own way. */
+  readonly compaction?: Compaction.Strategy | undefined
+  /** Kinds of agents, with what they are told and may do. */
+  readonly agentTypes?: ReadonlyArray<AgentType> | undefined
   /** How long a session is idle before it leaves memory (default 5 minutes). */
   readonly hibernateAfter?: Duration.Input | undefined
   /** Whether parts of the tree may be crashed on purpose, by `Chaos` (default no). */
   readonly chaos?: boolean | undefined
+  /** Without a `model` of one's own: the one that answers, and those that stand in for it (default none). */
+  readonly models?: ReadonlyArray<ModelSettings> | undefined
+  /** How long a model may be silent and take (default 30 seconds and 10 minutes). */
+  readonly modelLimits?: ModelTimes | undefined
+  /** Requests under way at a provider of models (default 64). */
+  readonly modelConcurrency?: number | undefined
   /** What is let go of once it is old (default nothing). */
   readonly retention?: Retention | undefined
   /** MCP servers, as the `mcpServers` of a `.mcp.json` declares them; their tools stand beside all others. */
   readonly mcpServers?: McpServerDeclarations | ReadonlyArray<McpServerConfig> | undefined
   /** Tools besides the built-in ones, as `Tool.make` makes them. */
   readonly tools?: ReadonlyArray<Effect.Effect<Tool, never, Journal | EventBus | Processes>> | undefined
+  /** Toolkits of `effect/ai` with their handlers: `toolkit(MyToolkit, MyToolkit.toLayer({ … }))`. */
+  readonly toolkits?: ReadonlyArray<Effect.Effect<ReadonlyArray<Tool>, never, Scope.Scope>> | undefined
 }
 
 /** The declared MCP servers. */
@@ -115,6 +139,28 @@ const mcp = ({ mcpServers = [] }: Options) =>
     })
   )
 
+/** The tools of a toolkit, for `toolkits`. */
+export const toolkit = ToolkitTools.make
+
+const toolSet = ({ toolkits = [], tools = [] }: Options, scratch: string) =>
+  Layer.unwrap(
+    Effect.map(Effect.all(toolkits), (lists) =>
+      ToolSet.layer(
+        [...BuiltInTools.tools({ scratch }), ...tools, ...lists.flat().map((tool) => Effect.succeed(tool))],
+        McpServers.use(({ source }) => Effect.succeed([source]))
+      )
+    )
+  )
+
+const model = ({ model, modelConcurrency: concurrency, models = [] }: Options) => {
+  if (model !== undefined) {
+    return ResilientModel.layer({ provider: "own", name: "own", concurrency }).pipe(Layer.provide(model))
+  }
+  return isReadonlyArrayNonEmpty(models) ? ConfiguredModel.layer({ models, concurrency }) : OfflineModel.layer
+}
+
+const limits = ({ modelLimits }: Options) =>
+  modelLimits === undefined ? Layer.empty : Layer.succeed(ModelLimits, modelLimits)
 /** The pools there are: `cpu` runs as many as there are processors, `exports` one at a time. */
 export const poolsOf = ({
   patience,
@@ -141,14 +187,7 @@ const pool = (options: Options) =>
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<McpApprovals, E, R>) => {
-  const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(
-    Layer.provide(
-      ToolSet.layer(
-        [...BuiltInTools.tools({ scratch }), ...(options.tools ?? [])],
-        McpServers.use(({ source }) => Effect.succeed([source]))
-      )
-    )
-  )
+  const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(Layer.provide(toolSet(options, scratch)))
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
     Layer.provideMerge(
@@ -158,12 +197,21 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
         hibernateAfter: options.hibernateAfter
       })
     ),
+    Layer.provide([
+      AgentsFile.layer,
+      Layer.succeed(
+        Compaction.Compaction,
+        options.compaction ?? Compaction.within(options.contextTokens ?? Compaction.TOKENS)
+      ),
+      Layer.succeed(AgentTypes, new Map((options.agentTypes ?? []).map((type) => [type.name, type])))
+    ]),
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provideMerge(mcp(options)),
     Layer.provide(approvals),
     Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
-    Layer.provide(options.model ?? OfflineModel.layer),
+    Layer.provide(model(options)),
+    Layer.provide(limits(options)),
     Layer.provide(ReapedProcesses.layer),
     Layer.provideMerge(RegistryRouter.layer),
     Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(options.breakers), TokenRateLimits.layer())),

@@ -1,13 +1,17 @@
 /** What a server can be told: by flags, else by the environment, else it decides for itself. */
-import { Config, ConfigProvider, Duration, Effect, Schema } from "effect"
+import { Config, ConfigProvider, Duration, Effect, Redacted, Schema } from "effect"
 import { UserDirectories } from "effect/persistence"
 import { resolve } from "node:path"
 import { defaultLimits } from "../../services/gateway/ConnectionLimits.ts"
 import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
 import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
+import type { Limits as ModelTimes } from "../../services/model/ModelLimits.ts"
+import { configured, type ModelSettings } from "../../services/model/ModelSettings.ts"
+import { Price } from "../../services/model/Usage.ts"
 import type { Pools } from "../../services/worker/PoolLimits.ts"
-import type { Limits } from "../../services/session/Budget.ts"
+import * as Compaction from "../../services/session/Compaction.ts"
+import type * as Budget from "../../services/session/Budget.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
 import { readFile } from "./McpConfigFile.ts"
 import * as poolsSetting from "./poolsSetting.ts"
@@ -30,11 +34,18 @@ export interface Settings {
   /** Declared in the file that was named. */
   readonly mcpServers: ReadonlyArray<McpServerConfig>
   /** What a session and each of its turns may use up at most. */
-  readonly budget: Limits
+  readonly budget: Budget.Limits
   /** How long a session is idle before it leaves memory. */
   readonly hibernateAfter: Duration.Duration
+  /** Tokens of a conversation that a model is shown. */
+  readonly contextTokens: number
   /** What is let go of once it is old: by default nothing. */
   readonly retention: Retention
+  /** The model that answers, and those that stand in for it: by default none, and then tools can still be run by hand. */
+  readonly models: ReadonlyArray<ModelSettings>
+  readonly modelLimits: ModelTimes
+  /** Requests under way at a provider of models. */
+  readonly modelConcurrency: number
   /** How often one session may call tools. */
   readonly toolRate: Rate | undefined
   readonly limits: {
@@ -67,6 +78,39 @@ const age = (name: string) =>
     name
   ).pipe(Config.withDefault(undefined))
 
+/** How long a model may take: `30 seconds`. */
+const limit = (name: string, otherwise: Duration.Duration) =>
+  Config.schema(
+    Schema.DurationFromString.check(
+      Schema.makeFilter(
+        (time) =>
+          (Duration.isFinite(time) && Duration.toMillis(time) >= 1_000) || "a time of at least a second, as 30 seconds"
+      )
+    ),
+    name
+  ).pipe(Config.withDefault(otherwise))
+
+/** One that is set to nothing is not set. */
+const key = (name: string) =>
+  Config.Redacted(name).pipe(
+    Config.withDefault(undefined),
+    Config.map((key) => (key === undefined || Redacted.value(key) === "" ? undefined : key))
+  )
+
+const prices = Schema.fromJsonString(Schema.Record(Schema.String, Price))
+
+const model = Config.all({
+  ESPALIER_MODEL: Config.String("ESPALIER_MODEL").pipe(Config.withDefault(undefined)),
+  ESPALIER_MODEL_FALLBACK: Config.String("ESPALIER_MODEL_FALLBACK").pipe(
+    Config.withDefault(""),
+    Config.map((names) => names.split(","))
+  ),
+  ESPALIER_MODEL_URL: Config.String("ESPALIER_MODEL_URL").pipe(Config.withDefault(undefined)),
+  ESPALIER_MODEL_KEY: key("ESPALIER_MODEL_KEY"),
+  OPENAI_API_KEY: key("OPENAI_API_KEY"),
+  ANTHROPIC_API_KEY: key("ANTHROPIC_API_KEY"),
+  ESPALIER_MODEL_PRICES: Config.schema(prices, "ESPALIER_MODEL_PRICES").pipe(Config.withDefault({}))
+})
 /** How long a breaker is open. */
 const openTime = (name: string, byDefault: Duration.Duration) =>
   Config.schema(
@@ -88,6 +132,12 @@ const amount = (name: string) =>
 const time = (name: string) => Config.Duration(name).pipe(Config.map(Duration.toMillis), Config.withDefault(undefined))
 
 const fromConfig = Config.all({
+  model,
+  modelLimits: Config.all({
+    idle: limit("ESPALIER_MODEL_IDLE", Duration.seconds(30)),
+    total: limit("ESPALIER_MODEL_LIMIT", Duration.minutes(10))
+  }),
+  modelConcurrency: Config.schema(int(1, 10_000), "ESPALIER_MODEL_CONCURRENCY").pipe(Config.withDefault(64)),
   dataDirectory: Config.schema(Schema.NonEmptyString, "ESPALIER_DATA").pipe(Config.withDefault(undefined)),
   port: Config.schema(int(0, 65_535), "ESPALIER_PORT").pipe(Config.withDefault(4747)),
   permits: Config.schema(int(1, 256), "ESPALIER_PERMITS").pipe(Config.withDefault(3)),
@@ -109,7 +159,12 @@ const fromConfig = Config.all({
     turnTime: time("ESPALIER_TURN_TIME"),
     sessionTime: time("ESPALIER_SESSION_TIME")
   }).pipe(
-    Config.map((given): Limits => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)))
+    Config.map((given): Budget.Limits =>
+      Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+    )
+  ),
+  contextTokens: Config.schema(int(1_000, 10_000_000), "ESPALIER_CONTEXT_TOKENS").pipe(
+    Config.withDefault(Compaction.TOKENS)
   ),
   hibernateAfter: Config.Duration("ESPALIER_HIBERNATE_AFTER").pipe(Config.withDefault(Duration.minutes(5))),
   retention: Config.all({
@@ -156,13 +211,14 @@ export const resolveSettings = Effect.fnUntraced(function* (given: {
     ...(given.port === undefined ? {} : { ESPALIER_PORT: String(given.port) }),
     ...(given.mcpConfig === undefined ? {} : { ESPALIER_MCP_CONFIG: given.mcpConfig })
   })
-  const { dataDirectory, mcpConfig, pools, ...rest } = yield* fromConfig
+  const { dataDirectory, mcpConfig, model, pools, ...rest } = yield* fromConfig
     .parse(ConfigProvider.orElse(byHand, yield* ConfigProvider.ConfigProvider))
     .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
   return {
     ...rest,
     mcpServers: mcpConfig === undefined ? [] : yield* readFile(mcpConfig),
     pools: yield* poolsSetting.parse(pools),
+    models: yield* Effect.mapError(Effect.fromResult(configured(model)), (detail) => new InvalidConfig({ detail })),
     dataDirectory: resolve(dataDirectory ?? (yield* ownDirectory))
   } satisfies Settings
 })

@@ -636,6 +636,28 @@ export const workerPoolContract = (make: (options?: Options) => Layer.Layer<Work
   )
 
   test(
+    "gives the sessions of a weighty key as many turns in a row as its weight",
+    { permits: 1, pools: { tools: { weights: { reviewer: 2 } } } },
+    Effect.gen(function* () {
+      const world = yield* PoolWorld
+      const pool = yield* WorkerPool
+      yield* pool.submit(world.task("gate"))
+      for (let index = 0; index < 4; index++) {
+        for (const [session, key] of [
+          ["a", "coder"],
+          ["b", "reviewer"]
+        ] as const) {
+          world.program(`${session}${index}`, Effect.succeed(1))
+          yield* pool.submit({ ...world.task(`${session}${index}`, { session }), key })
+        }
+      }
+      yield* world.finish("gate")
+      yield* eventually("all ran", () => world.starts.length === 9)
+      assert.deepStrictEqual(world.starts.slice(1, 7), ["a0", "b0", "b1", "a1", "b2", "b3"])
+    })
+  )
+
+  test(
     "takes no more of a session in a minute than its quota, and says when it will again",
     { pools: { tools: { permits: 20, perSession: { perMinute: 6 }, perKey: { perMinute: 9 } } } },
     Effect.gen(function* () {

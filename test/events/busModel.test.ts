@@ -103,6 +103,7 @@ class World {
         reader.isWaiting = false
         if (Exit.isFailure(exit)) reader.isCut = true
         else for (const delivery of exit.value) this.#take(reader, delivery)
+        return undefined
       })
       .catch((broken: unknown) => (this.broken ??= broken))
   }

@@ -43,17 +43,19 @@ layer(GatewayServer.layer, { excludeTestServices: true })("in-flight-flood", (it
         const flooder = yield* Effect.promise(() => socket(url))
         const bystander = yield* Effect.promise(() => socket(url))
         yield* Effect.promise(() => timesOf(bystander, 1, 200))
-        const before = percentile(yield* Effect.promise(() => timesOf(bystander, 1, 300)), 0.99)
         for (let id = 1; id <= maxCallsPerConnection; id++) flooder.send(slow(id))
+        // Taken in turns, so that whatever else the machine does is in both.
+        const calm: Array<number> = []
         const during: Array<number> = []
         const refusals: Array<number> = []
         const slice = 25
         let refused = 0
         for (let id = maxCallsPerConnection + 1; id <= flood; id += slice) {
           const last = Math.min(id + slice - 1, flood)
+          calm.push(...(yield* Effect.promise(() => timesOf(bystander, id * 10, 4))))
           const sent = performance.now()
           for (let one = id; one <= last; one++) flooder.send(slow(one))
-          const others = timesOf(bystander, id * 10, 3)
+          const others = timesOf(bystander, id * 10 + 5, 4)
           yield* Effect.promise(() => flooder.next(({ requestId }) => requestId === last))
           refusals.push(performance.now() - sent)
           during.push(...(yield* Effect.promise(() => others)))
@@ -65,7 +67,7 @@ layer(GatewayServer.layer, { excludeTestServices: true })("in-flight-flood", (it
         // A slice of refusals takes that long together, client and server in one process.
         assert.isBelow(percentile(refusals, 0.5), 10)
         // What the machine does besides shows in single calls: some milliseconds are its own.
-        assert.isBelow(percentile(during, 0.99), 2 * before + 20)
+        assert.isBelow(percentile(during, 0.95), 2 * percentile(calm, 0.95) + 20)
 
         flooder.send({ _tag: "Interrupt", requestId: 1 })
         yield* Effect.promise(() => flooder.next(({ requestId }) => requestId === 1))
@@ -191,8 +193,8 @@ layer(GatewayServer.layer, { excludeTestServices: true })("body-limits", (it) =>
         const { bytesRead } = yield* watchingReads
         const { answer, sent } = yield* post(url, head, size, wrap)
         assert.match(answer, /^HTTP\/1.1 413/)
-        // With what a read takes at a time, and the head.
-        assert.isAtMost(bytesRead(), MiB + 130 * 1024)
+        // With the head, and the reads of 64 KiB that were under way when it was enough.
+        assert.isAtMost(bytesRead(), MiB + 200 * 1024)
         assert.isBelow(sent, 32 * MiB)
       }).pipe(Effect.scoped)
     )
@@ -206,7 +208,7 @@ layer(GatewayServer.layer, { excludeTestServices: true })("body-limits", (it) =>
         const { bytesRead } = yield* watchingReads
         const { answer } = yield* post(url, "content-length: 10", 300 * MiB, (chunk) => chunk)
         assert.notMatch(answer, /permits/)
-        assert.isAtMost(bytesRead(), MiB + 130 * 1024)
+        assert.isAtMost(bytesRead(), MiB + 200 * 1024)
       }).pipe(Effect.scoped)
   )
 })

@@ -13,8 +13,9 @@ import { copy, edit, type Random, randomFrom, reader } from "../support/journalI
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { sessionTopic, workerTopic } from "../support/topics.ts"
 
-const TORN = 500
-const FLIPPED = 300
+const isLong = process.env["ESPALIER_LONG"] !== undefined
+const TORN = isLong ? 10_000 : 500
+const FLIPPED = isLong ? 1_000 : 300
 const SEED = 20_261
 
 const withJournal = <A, E>(directory: string, use: Effect.Effect<A, E, Journal>) =>
@@ -104,7 +105,8 @@ describe("torn-wal", () => {
             })
           )
         }
-      }).pipe(Effect.scoped)
+      }).pipe(Effect.scoped),
+    3_000_000
   )
 })
 

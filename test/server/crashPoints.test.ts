@@ -22,7 +22,7 @@ const isLong = process.env["ESPALIER_LONG"] !== undefined
 const times = isLong ? Array.from({ length: 20 }, (_, index) => index + 1) : [2, 9]
 /** Rounds of dying again, and openings that are killed. */
 const rounds = isLong ? { again: 50, openings: 50 } : { again: 3, openings: 12 }
-const MESSAGES = 6
+const MESSAGES = 8
 const topic = sessionTopic("crash")
 
 const program = (name: string) => fileURLToPath(new URL(`../support/${name}.ts`, import.meta.url))
@@ -59,6 +59,12 @@ const finish = Effect.fnUntraced(function* (directory: string, what: string) {
   const count = (tag: string) => events.filter(({ _tag }) => _tag === tag).length
   assert.strictEqual(count("MessageReceived"), MESSAGES, what)
   assert.strictEqual(count("TurnEnded"), MESSAGES, what)
+  const outcomes = events.flatMap((event) => (event._tag === "ToolCallSettled" ? [event.outcome._tag] : []))
+  assert.strictEqual(outcomes.length, MESSAGES, what)
+  assert.isTrue(
+    outcomes.every((tag) => tag === "ToolCompleted" || tag === "ToolInterrupted" || tag === "ToolFailed"),
+    outcomes.join()
+  )
   const runs = noteRuns(directory)
   assert.strictEqual(new Set(runs).size, runs.length, `${what}: a tool ran twice: ${runs.join()}`)
 })

@@ -4,12 +4,13 @@ import { bounded, type Entry, fromEvents, toldOf } from "../../services/session/
 import * as Topic from "../../services/events/Topic.ts"
 import { CallId, MessageId, SessionId, TurnId } from "../../services/session/SessionId.ts"
 
-const user = (text: string): Entry => ({ _tag: "User", text })
-const said = (text: string): Entry => ({ _tag: "Assistant", text, calls: [] })
+const user = (text: string): Entry => ({ _tag: "User", text, sequence: 1 })
+const said = (text: string): Entry => ({ _tag: "Assistant", text, calls: [], sequence: 1 })
 const called = (result: string): Entry => ({
   _tag: "Assistant",
   text: "",
-  calls: [{ callId: CallId.make("call_1"), tool: "echo", args: {}, outcome: { _tag: "ToolCompleted", result } }]
+  calls: [{ callId: CallId.make("call_1"), tool: "echo", args: {}, outcome: { _tag: "ToolCompleted", result } }],
+  sequence: 1
 })
 
 describe("what a model is shown", () => {
@@ -60,6 +61,7 @@ describe("what a model is shown", () => {
       { topic, sequence: 3, at: 0, event: { _tag: "TurnStarted", turnId, messageId: first } },
       { topic, sequence: 4, at: 0, event: { _tag: "TurnStarted", turnId, messageId: second } }
     ])
-    assert.deepStrictEqual(entries, [user("[from agent ses_b/main/0] hi"), user("hello")])
+    const texts = entries.map(({ text }) => text)
+    assert.deepStrictEqual(texts, ["[from agent ses_b/main/0] hi", "hello"])
   })
 })

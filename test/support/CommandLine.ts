@@ -33,12 +33,13 @@ export class Running {
     args: ReadonlyArray<string>,
     env: Readonly<Record<string, string>>,
     /** What it is run by: `prlimit --nofile=256`. */
-    by: ReadonlyArray<string> = []
+    by: ReadonlyArray<string> = [],
+    stdin: "ignore" | "pipe" = "ignore"
   ) {
     const [command = process.execPath, ...rest] = [...by, process.execPath, script(entry), ...args]
     this.process = spawn(command, rest, {
       env: clean(env),
-      stdio: ["ignore", "pipe", "pipe"]
+      stdio: [stdin, "pipe", "pipe"]
     })
     this.process.stdout?.on("data", (data) => (this.stdout += String(data)))
     this.process.stderr?.on("data", (data) => (this.stderr += String(data)))
@@ -101,6 +102,17 @@ export const start = (
   { env = {}, url }: Pick<Server, "url"> & { readonly env?: Readonly<Record<string, string>> },
   ...args: ReadonlyArray<string>
 ) => scoped("cli/espalier.ts", args, { ESPALIER_URL: url, ...env })
+
+/** A command that is typed to: all of `input` and the end, or, without one, what the test writes. */
+export const talk = (
+  { url }: Pick<Server, "url">,
+  args: ReadonlyArray<string>,
+  input?: string,
+  env: Readonly<Record<string, string>> = {}
+) =>
+  Effect.tap(scoped("cli/espalier.ts", args, { ESPALIER_URL: url, ...env }, [], "pipe"), ({ process }) =>
+    Effect.sync(() => (input === undefined ? undefined : process.stdin?.end(input)))
+  )
 
 /** A command, run to its end. */
 export const espalier = (server: Pick<Server, "url">, ...args: ReadonlyArray<string>) =>

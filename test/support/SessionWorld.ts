@@ -17,6 +17,8 @@ import type { Recorded, RuntimeEvent } from "../../services/events/RuntimeEvent.
 import * as Topic from "../../services/events/Topic.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { StorageUnavailable } from "../../services/journal/StorageError.ts"
+import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
+import * as Compaction from "../../services/session/Compaction.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import * as Tool from "../../services/tools/Tool.ts"
 
@@ -105,19 +107,31 @@ const toolSet = ToolSet.layer([
 export interface Options extends LocalSessionManager.Options {
   readonly model?: Layer.Layer<LanguageModel.LanguageModel> | undefined
   readonly pool?: BoundedWorkerPool.Options | undefined
+  /** Tokens that a model is shown. */
+  readonly tokens?: number | undefined
+  readonly agentTypes?: ReadonlyArray<AgentType> | undefined
+  readonly instructions?: Layer.Layer<never> | undefined
 }
 
 const tree = Layer.provide(RuntimeTree.layer, FiberSupervisor.layer)
 
 /** What a process has of its own; closing it is the death of the process. */
 export const layerProcess = ({
+  agentTypes = [],
   budget,
   hibernateAfter = Infinity,
+  instructions = Layer.empty,
   limit,
   model = OfflineModel.layer,
-  pool
+  pool,
+  tokens = Compaction.TOKENS
 }: Options = {}) =>
   LocalSessionManager.layer({ budget, hibernateAfter, limit }).pipe(
+    Layer.provide([
+      instructions,
+      Layer.succeed(Compaction.Compaction, Compaction.within(tokens)),
+      Layer.succeed(AgentTypes, new Map(agentTypes.map((type) => [type.name, type])))
+    ]),
     Layer.provideMerge(BoundedWorkerPool.layer(pool).pipe(Layer.provide(TokenRateLimits.layer()))),
     Layer.provideMerge(Layer.mergeAll(toolSet, model)),
     Layer.provideMerge(MemoryRegistry.layer),

@@ -11,6 +11,7 @@ import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import { MessageId, SessionId } from "../../services/session/SessionId.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
+import type { ToolClass } from "../../services/tools/ToolClass.ts"
 import * as Tool from "../../services/tools/Tool.ts"
 import * as Runtime from "../../src/server/Runtime.ts"
 
@@ -22,13 +23,14 @@ const reach = (step: string): void => {
   if (step === point && --left === 0) process.kill(process.pid, "SIGKILL")
 }
 
-const tool = (name: string, weight: "fast" | "heavy") =>
+const tool = (name: string, weight: "fast" | "heavy", classes: ReadonlyArray<ToolClass> = ["read"]) =>
   Tool.make({
     name,
     description: "notes that it ran",
     parameters: Schema.Struct({ n: Schema.Int }),
     result: Schema.String,
     weight,
+    classes,
     run: ({ n }) =>
       Effect.sync(() => {
         writeSync(ledger, `${name} ${n}\n`)
@@ -52,10 +54,25 @@ const bus = Layer.effect(
 const runtime = Runtime.layerMemory({
   journal: SqlJournal.layerWith({ onStep: reach }).pipe(Layer.provide(Layer.orDie(DataDirectory.layer(directory)))),
   eventBus: bus,
-  tools: [tool("note", "fast"), tool("note_heavy", "heavy")]
+  tools: [tool("note", "fast"), tool("note_heavy", "heavy"), tool("note_asked", "heavy", ["exec"])]
 })
 
-const MESSAGES = 6
+const MESSAGES = 8
+
+/** A fast call, a heavy one, one that has to be allowed, and one of a sub-session that has to be allowed at the root. */
+const messageOf = (n: number): string => {
+  const args = JSON.stringify({ n })
+  switch (n % 4) {
+    case 0:
+      return `/tool note ${args}`
+    case 1:
+      return `/tool note_heavy ${args}`
+    case 2:
+      return `/tool note_asked ${args}`
+    default:
+      return `/tool delegate ${JSON.stringify({ task: `/tool note_asked ${args}` })}`
+  }
+}
 
 await Effect.runPromise(
   Effect.gen(function* () {
@@ -64,9 +81,17 @@ await Effect.runPromise(
     const sessionId = SessionId.make("ses_crash")
     yield* sessions.start({ sessionId })
     for (let n = 0; n < MESSAGES; n++) {
-      const text = `/tool ${n % 2 === 0 ? "note" : "note_heavy"} {"n":${n}}`
-      yield* sessions.send({ sessionId, messageId: MessageId.make(`msg_${n}`), text })
+      yield* sessions.send({ sessionId, messageId: MessageId.make(`msg_${n}`), text: messageOf(n) })
     }
+    // Somebody allows whatever is asked, also what was asked before the crash.
+    yield* events.subscribe({ topic: Topic.ofSession(sessionId), from: 1 }).pipe(
+      Stream.runForEach((delivery) => {
+        if (delivery._tag !== "Event" || delivery.event._tag !== "PermissionRequested") return Effect.void
+        const { hash, permissionId } = delivery.event
+        return Effect.ignore(sessions.resolvePermission({ sessionId, permissionId, hash, decision: "allow" }))
+      }),
+      Effect.forkChild
+    )
     yield* events.subscribe({ topic: Topic.ofSession(sessionId), from: 1 }).pipe(
       Stream.filter((delivery) => delivery._tag === "Event" && delivery.event._tag === "TurnEnded"),
       Stream.take(MESSAGES),

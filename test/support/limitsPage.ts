@@ -9,13 +9,16 @@ import { samplingBudget } from "../../layers/mcp/Asked.ts"
 import { maxMessage } from "../../layers/mcp/Messages.ts"
 import { queue } from "../../layers/mcp/StdioTransport.ts"
 import { MAX_CALLS } from "../../layers/session/PlanCall.ts"
-import * as Budget from "../../services/session/Budget.ts"
+import { STICKY_KEYS } from "../../layers/registry/RegistryRouter.ts"
 import { maxResult } from "../../layers/worker/RunWorker.ts"
 import { defaultCapacity, maxCapacity } from "../../services/events/Subscription.ts"
 import { defaultLimits, hardUnread, softUnread } from "../../services/gateway/ConnectionLimits.ts"
+import { AUDIENCE, MAX_AUDIENCE } from "../../services/registry/AgentMessage.ts"
+import { defaults as budget } from "../../services/session/Budget.ts"
 import { limits as results } from "../../services/mcp/callResult.ts"
 import { limits as definitions } from "../../services/mcp/ToolDefinition.ts"
 import { MAILBOX_CAPACITY } from "../../services/session/decide.ts"
+import { MAX_NAMES } from "../../services/session/presenceOf.ts"
 import type { Settings } from "../../src/server/Settings.ts"
 
 export interface Limit {
@@ -103,11 +106,57 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
     },
     { what: "a message", byDefault: "262,144 characters", beyond: "refused", error: "InvalidInput" },
     {
-      what: "model rounds of a turn",
-      byDefault: count(Budget.defaults.steps),
+      what: "rounds of tool calls in a turn",
+      byDefault: count(settings.budget.steps ?? budget.steps),
+      setting: "ESPALIER_STEPS",
+      ...times("0", "10000"),
+      refuses: ["-1", "10001"],
+      option: "budget.steps",
       beyond: "the turn fails",
       failure: "too_many_steps"
     },
+    {
+      what: "sub-sessions below a session, one below the other",
+      byDefault: count(settings.budget.depth ?? budget.depth),
+      setting: "ESPALIER_DEPTH",
+      ...times("0", "10"),
+      refuses: ["-1", "11"],
+      option: "budget.depth",
+      beyond: "refused"
+    },
+    ...(["turn", "session"] as const).flatMap((of): ReadonlyArray<Limit> => {
+      const upper = of.toUpperCase()
+      return [
+        {
+          what: `tokens of a ${of}`,
+          byDefault: "no limit",
+          setting: `ESPALIER_${upper}_TOKENS`,
+          takes: ["1", "1000000"],
+          refuses: ["0"],
+          option: `budget.${of}Tokens`,
+          beyond: "the turn fails",
+          failure: "token_budget_exceeded"
+        },
+        {
+          what: `cost of a ${of}, in the currency of the model's prices`,
+          byDefault: "no limit",
+          setting: `ESPALIER_${upper}_COST`,
+          refuses: ["0", "-1"],
+          option: `budget.${of}Cost`,
+          beyond: "the turn fails",
+          failure: "cost_budget_exceeded"
+        },
+        {
+          what: `time of a ${of}`,
+          byDefault: "no limit",
+          setting: `ESPALIER_${upper}_TIME`,
+          refuses: ["soon"],
+          option: `budget.${of}Time`,
+          beyond: "the turn fails",
+          failure: "time_budget_exceeded"
+        }
+      ]
+    }),
     { what: "tool calls of a round", byDefault: count(MAX_CALLS), beyond: "refused", failure: "too_many_calls" }
   ],
   Tools: [
@@ -242,6 +291,15 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
       beyond: "they wait, or are refused",
       error: "QuotaExceeded"
     }
+  ],
+  Agents: [
+    {
+      what: "agents that a broadcast reaches",
+      byDefault: `${count(AUDIENCE)}, and ${count(MAX_AUDIENCE)} when asked for`,
+      beyond: "the oldest are reached"
+    },
+    { what: "tags of a session, and its capabilities", byDefault: count(MAX_NAMES), beyond: "the first are taken" },
+    { what: "keys whose agent a sticky route remembers", byDefault: count(STICKY_KEYS), beyond: "hashed anew" }
   ],
   Events: [
     { what: "a subscriber's queue", byDefault: count(defaultCapacity), beyond: "what its policy says" },

@@ -146,6 +146,8 @@ const sizes = fc.record({
 
 const none: Quota = { running: Infinity, queued: Infinity }
 
+const numRuns = process.env["ESPALIER_LONG"] === undefined ? 500 : 20_000
+
 describe("Schedule", () => {
   const check = (
     options: Readonly<Record<"permits" | "capacity" | "overflow" | "overflowAbove", number>>,
@@ -304,7 +306,7 @@ describe("Schedule", () => {
   it("does what its plain model does, whatever happens in whatever order", () => {
     fc.assert(
       fc.property(sizes, fc.array(step, { maxLength: 200 }), (options, steps) => check(options, none, none, steps)),
-      { numRuns: 500 }
+      { numRuns }
     )
   })
 
@@ -317,7 +319,7 @@ describe("Schedule", () => {
       fc.property(sizes, quota, quota, fc.array(step, { maxLength: 200 }), (options, perSession, perKey, steps) =>
         check(options, perSession, perKey, steps)
       ),
-      { numRuns: 500 }
+      { numRuns }
     )
   })
 

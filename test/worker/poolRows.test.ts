@@ -204,6 +204,52 @@ describe("the pool", () => {
       }).pipe(Effect.provide(environment()))
   )
 
+  /** The 99th of a hundred times from submit to end of nine modest sessions, and what the greedy one was told. */
+  const modestSessions = Effect.fnUntraced(function* (greedy: number) {
+    const world = yield* PoolWorld
+    const pool = yield* WorkerPool
+    const took: Array<number> = []
+    const told = new Map<string, number>()
+    let name = 0
+    const submit = (session: string, onEnd: Effect.Effect<void>) => {
+      world.program(`t${++name}`, Effect.as(Effect.andThen(Effect.sleep(1_000), onEnd), "done"))
+      return Effect.result(pool.submit(world.task(`t${name}`, { session })))
+    }
+    for (let second = 0; second < 120; second++) {
+      for (let index = 0; index < greedy; index++) {
+        const result = yield* submit("greedy", Effect.void)
+        const answer = result._tag === "Failure" ? result.failure._tag : "accepted"
+        told.set(answer, (told.get(answer) ?? 0) + 1)
+      }
+      for (let session = 0; session < 9; session++) {
+        if ((second + session) % 6 !== 0) continue
+        const from = yield* Clock.currentTimeMillis
+        const result = yield* submit(
+          `modest${session}`,
+          Effect.map(Clock.currentTimeMillis, (at) => void took.push(at - from))
+        )
+        assert.strictEqual(result._tag, "Success")
+      }
+      yield* TestClock.adjust(1_000)
+    }
+    took.sort((left, right) => left - right)
+    return { told, p99: took[Math.ceil(took.length * 0.99) - 1] ?? Infinity }
+  })
+
+  it.effect(
+    "resource-abuse: a session at a hundred times its quota is refused by it, and others take at most twice as long",
+    () =>
+      Effect.gen(function* () {
+        const quota = { running: 1, queued: 2, perMinute: 60 }
+        const withQuotas = environment({ pools: { tools: { perSession: quota } } })
+        const alone = yield* Effect.provide(modestSessions(0), Layer.fresh(withQuotas))
+        const beside = yield* Effect.provide(modestSessions(100), Layer.fresh(withQuotas))
+        assert.isAtMost(beside.p99, 2 * alone.p99)
+        assert.deepStrictEqual(new Set(beside.told.keys()), new Set(["accepted", "QuotaExceeded"]))
+        assert.isAtMost(beside.told.get("accepted") ?? 0, 60 + 2 * 60)
+      })
+  )
+
   const scaling = {
     permits: 2,
     queue: 1_000,

@@ -13,8 +13,8 @@ type Step<A, E> = Effect.Effect<NonEmptyReadonlyArray<A>, E | Cause.Done>
 
 export interface PartPump<A, E> {
   readonly pull: Pull.Pull<NonEmptyReadonlyArray<A>, E>
-  /** Lets go of the stream, and so of its connection. */
-  readonly close: () => void
+  /** Lets go of the stream; false when it has ended by itself, and there is nothing to let go of. */
+  readonly close: () => boolean
 }
 
 /**
@@ -31,6 +31,8 @@ export const make = <Raw, A, E>(
   let ended: Step<A, E> | undefined
   let waiting: ((step: Step<A, E>) => void) | undefined
   let isReading = false
+  /** Nothing more can come of the stream. */
+  let isOver = false
 
   const take = (): Step<A, E> | undefined => {
     const [first, ...rest] = buffer
@@ -53,11 +55,15 @@ export const make = <Raw, A, E>(
   }
   const onPart = (result: ReadableStreamReadResult<Raw>): void => {
     if (ended !== undefined) return
-    if (result.done) return end(Cause.done())
+    if (result.done) {
+      isOver = true
+      return end(Cause.done())
+    }
     const accepted = accept(result.value)
     if ("error" in accepted) {
       end(Effect.fail(accepted.error))
-      return close()
+      close()
+      return
     }
     if (accepted.part !== undefined) buffer.push(accepted.part)
     isReading = false
@@ -68,11 +74,17 @@ export const make = <Raw, A, E>(
   const read = () => {
     if (isReading || ended !== undefined || buffer.length >= CAPACITY) return
     isReading = true
-    reader.read().then(onPart, (error: unknown) => end(Effect.fail(toError(error))))
+    reader.read().then(onPart, (error: unknown) => {
+      isOver = true
+      end(Effect.fail(toError(error)))
+    })
   }
-  const close = () => {
+  const close = (): boolean => {
+    if (isOver) return false
+    isOver = true
     ended ??= Cause.done()
     reader.cancel().catch(() => undefined)
+    return true
   }
 
   return {

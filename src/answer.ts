@@ -1,9 +1,9 @@
 /** The answer to one message, as it comes, from the events of its session. */
 import { Effect, Stream } from "effect"
-import type { Delivery } from "../../services/events/RuntimeEvent.ts"
-import type { Permission } from "../../services/permission/Permission.ts"
-import type { TurnId } from "../../services/session/SessionId.ts"
-import { TurnCancelled, TurnFailed } from "./Failure.ts"
+import type { Delivery } from "../services/events/RuntimeEvent.ts"
+import type { Permission } from "../services/permission/Permission.ts"
+import type { TurnId } from "../services/session/SessionId.ts"
+import { TurnCancelled, TurnFailed } from "./TurnOutcome.ts"
 
 /**
  * Hands out the text piece by piece and ends with the whole of it when the turn has ended. Deltas may be missed; what
