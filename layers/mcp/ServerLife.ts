@@ -49,15 +49,19 @@ const takeOver = Effect.fnUntraced(function* (state: ServerState, connection: Co
   yield* tell({ _tag: "McpToolsBlocked", server: state.name, tools: blocked.slice(0, maxNames) })
 })
 
-const disconnect = (state: ServerState): void => {
+/** Where another life has begun already, because this one took its time to end, what is known is of that one. */
+const isCurrent = (state: ServerState, life: number): boolean => state.lives === life
+
+const disconnect = (state: ServerState, life: number): void => {
+  if (!isCurrent(state, life)) return
   state.connection = undefined
   state.ready.closeUnsafe()
   state.state = "down"
 }
 
-const ended = Effect.fnUntraced(function* (state: ServerState, cause: Cause.Cause<unknown>) {
-  disconnect(state)
-  if (Cause.hasInterruptsOnly(cause)) return
+const ended = Effect.fnUntraced(function* (state: ServerState, life: number, cause: Cause.Cause<unknown>) {
+  disconnect(state, life)
+  if (Cause.hasInterruptsOnly(cause) || !isCurrent(state, life)) return
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
   state.lastError = error instanceof ConnectionLost ? error.reason : "it broke off; the log tells more"
   if (!(error instanceof ConnectionLost)) yield* Effect.logError(`MCP server ${state.name} broke off`, cause)
@@ -66,10 +70,8 @@ const ended = Effect.fnUntraced(function* (state: ServerState, cause: Cause.Caus
   yield* tell({ _tag: "McpServerDown", server: state.name, reason: state.lastError })
 })
 
-/** Lives until the connection is lost, which is its failure. */
-export const make = (state: ServerState, version: string) =>
+const live = (state: ServerState, version: string, life: number) =>
   Effect.gen(function* () {
-    state.lives++
     state.retryAt = undefined
     const link = yield* open(state)
     const asked = yield* Asked.make(state.name, { sampling: state.config.grants.sampling ?? false }, () => [
@@ -77,7 +79,7 @@ export const make = (state: ServerState, version: string) =>
     ])
     const connection = yield* Connection.make(link, asked, version)
     yield* takeOver(state, connection)
-    link.onLost(() => disconnect(state))
+    link.onLost(() => disconnect(state, life))
     state.connection = connection
     state.state = "ready"
     state.lastError = undefined
@@ -97,6 +99,9 @@ export const make = (state: ServerState, version: string) =>
     return yield* Effect.raceAllFirst([connection.lost, refresh, pulse])
   }).pipe(
     // Within the scope: that it is gone is told before its process has been waited for.
-    Effect.onExit((exit) => (exit._tag === "Failure" ? ended(state, exit.cause) : Effect.void)),
+    Effect.onExit((exit) => (exit._tag === "Failure" ? ended(state, life, exit.cause) : Effect.void)),
     Effect.scoped
   )
+
+/** Lives until the connection is lost, which is its failure. */
+export const make = (state: ServerState, version: string) => Effect.suspend(() => live(state, version, ++state.lives))

@@ -131,7 +131,7 @@ const make = Effect.fnUntraced(function* ({
               {
                 id: "keeper",
                 start: Effect.succeed(
-                  Effect.forEach(states.values(), (state) => keep(state, children), {
+                  Effect.forEach([...states.values()], (state) => keep(state, children), {
                     concurrency: "unbounded",
                     discard: true
                   })
@@ -184,10 +184,9 @@ const make = Effect.fnUntraced(function* ({
     restart: (server) => Effect.map(find(server), (state) => void state.again.openUnsafe()),
     source: {
       find: (name) => byPrefix.get(name.slice(0, name.indexOf("__")))?.tools.get(name),
-      list: Effect.forEach(states.values(), (state) => state.settled.await, { discard: true }).pipe(
-        Effect.timeoutOption(firstSight),
-        Effect.andThen(Effect.sync(allOffered))
-      )
+      list: Effect.suspend(() =>
+        Effect.forEach(states.values(), (state) => state.settled.await, { discard: true })
+      ).pipe(Effect.timeoutOption(firstSight), Effect.andThen(Effect.sync(allOffered)))
     }
   })
 })

@@ -96,6 +96,32 @@ describe("mcp-crash", () => {
   )
 })
 
+describe("the parts that keep servers", () => {
+  it.live("may crash: the keeper takes over what runs, and what is above brings all of them back", () =>
+    Effect.gen(function* () {
+      yield* ready()
+      const mcp = yield* McpServers
+      const workers = yield* (yield* Root).getSupervisor("workers")
+      const place = yield* workers.getSupervisor("mcp")
+      yield* place.crashChild("keeper")
+      yield* Effect.sleep("200 millis")
+      assert.strictEqual((yield* server("fake")).restarts, 0)
+      assert.strictEqual(textOf(yield* call("fake__echo", { text: "a" })), "a")
+      yield* mcp.restart("fake")
+      yield* until("fake", ({ restarts, state }) => restarts === 1 && state === "ready")
+      for (const [where, child] of [
+        [place, "servers"],
+        [workers, "mcp"]
+      ] as const) {
+        const { restarts: before } = yield* server("fake")
+        yield* where.crashChild(child)
+        yield* until("fake", ({ restarts, state }) => restarts > before && state === "ready")
+        assert.strictEqual(textOf(yield* call("fake__echo", { text: "b" })), "b")
+      }
+    }).pipe(Effect.provide(layer({ fake: fake() })))
+  )
+})
+
 describe("mcp-hang", () => {
   it.live("a call that is interrupted is cancelled on the server, and the next one works", () =>
     Effect.gen(function* () {
