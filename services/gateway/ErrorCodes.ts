@@ -202,12 +202,6 @@ export const errorCodes = {
     http: 409,
     meaning: "The message to an agent was not delivered; its outcome tells why"
   },
-  PermissionNeeded: {
-    code: "permission_needed",
-    exit: 121,
-    http: 403,
-    meaning: "The turn that was waited for needs a person's permission; it was cancelled"
-  },
   McpServerNotFound: {
     code: "mcp_server_not_found",
     exit: 193,
@@ -231,6 +225,12 @@ export const errorCodes = {
     exit: 195,
     http: 404,
     meaning: "The MCP server has no such tool now"
+  },
+  PermissionNeeded: {
+    code: "permission_needed",
+    exit: 121,
+    http: 403,
+    meaning: "The turn that was waited for needs a person's permission; it was cancelled"
   }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 

@@ -51,6 +51,8 @@ export type Session = typeof Session.Type
 /** One entry of a conversation. */
 export const Message = Schema.TaggedUnion({
   UserMessage: {
+    /** What came with it, by name or type; the whole is in the session's events. */
+    attachments: Schema.optionalKey(Schema.Array(Schema.String)),
     id: MessageId,
     sequence: Schema.Int,
     at: Schema.Int,

@@ -1,7 +1,11 @@
 /** A session's messages as they are listed: a fold over its events that knows when it has enough. */
 import type { Recorded } from "../events/RuntimeEvent.ts"
+import type { MessageAttachment } from "./MessageAttachment.ts"
 import type { Message } from "./Session.ts"
 import type { CallId } from "./SessionId.ts"
+
+const nameOf = (attachment: MessageAttachment): string =>
+  attachment._tag === "Text" ? attachment.name : (attachment.name ?? attachment.mediaType)
 
 export class Transcript {
   readonly #limit: number
@@ -52,6 +56,7 @@ export class Transcript {
           sequence,
           at,
           text: event.text,
+          ...(event.attachments === undefined ? undefined : { attachments: event.attachments.map(nameOf) }),
           ...(event.from === undefined ? undefined : { from: event.from })
         })
         break

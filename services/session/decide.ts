@@ -1,123 +1,33 @@
 /**
  * What a command makes of a session: the events that follow from it, or why it is refused. Pure, so that every rule
- * about what may follow what stands here and nowhere else:
+ * about what may follow what stands here and in what is asked from here, and nowhere else:
  *
  * - a turn ends once, a call is settled once, and nothing follows `SessionEnded`;
  * - a message that was accepted before is not accepted again;
  * - a step of a turn that is over changes nothing;
- * - a call that waits for permission is not put on the pool, and a permission is resolved once.
+ * - a call that waits for permission is carried out nowhere, and a permission is resolved once (`Approval.ts`);
+ * - a sub-session ends once, and with it the call that it stands for (`decideSubSession.ts`).
  */
-import { Data, Result, type Schema } from "effect"
-import type { Failure } from "../Failure.ts"
-import type { AgentKey } from "../registry/Agent.ts"
+import { Result } from "effect"
 import type { ModelAnswer } from "../model/ModelAnswer.ts"
-import type { WorkerId } from "../worker/WorkerId.ts"
 import * as Approval from "../permission/Approval.ts"
-import type { Permission, PermissionId } from "../permission/Permission.ts"
-import type { Spending } from "./Budget.ts"
-import type { MessageAttachment } from "./MessageAttachment.ts"
+import {
+  type AssistantText,
+  CallNotWaiting,
+  type Command,
+  type Decision,
+  MAILBOX_CAPACITY,
+  type RequestedCall,
+  TurnOver
+} from "./Command.ts"
+import { began, endSub, overSubs, spawn } from "./decideSubSession.ts"
 import { recall } from "./RecentMessages.ts"
-import type { SessionEvent, SessionMetadata, ToolOutcome, WhenBusy } from "./SessionEvent.ts"
-import type { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
-import { MailboxFull, SessionBusy, SessionHasEnded, TooManySubSessions } from "./SessionManager.ts"
+import type { SessionEvent, ToolOutcome } from "./SessionEvent.ts"
+import type { CallId, TurnId } from "./SessionId.ts"
+import { MailboxFull, SessionBusy, SessionHasEnded } from "./SessionManager.ts"
 import type { SessionState, UnsettledCall } from "./SessionState.ts"
-import { type LiveSub, MAX_LIVE } from "./SubSession.ts"
 
-/** Messages that may wait, and calls outside a turn that may be unsettled. */
-export const MAILBOX_CAPACITY = 100
-
-/** A call that was decided on; with an outcome when it was settled by the look of it. */
-export interface RequestedCall {
-  readonly callId: CallId
-  readonly workerId?: WorkerId | undefined
-  readonly tool: string
-  readonly args: Schema.Json
-  /** A person has to allow it first. */
-  readonly asks?: Omit<Permission, "callId" | "tool" | "args" | "path"> | undefined
-  /** The sub-session that is its outcome. */
-  readonly child?: Child | undefined
-  readonly outcome?: ToolOutcome | undefined
-}
-
-/** A sub-session on its way: its own first event goes with the same append. */
-export interface Child {
-  readonly sessionId: SessionId
-  readonly index: number
-  readonly agentType: string
-}
-
-export interface AssistantText {
-  readonly messageId: MessageId
-  readonly text: string
-}
-
-export type Command = Data.TaggedEnum<{
-  Send: {
-    readonly messageId: MessageId
-    readonly text: string
-    readonly from?: AgentKey | undefined
-    readonly attachments?: ReadonlyArray<MessageAttachment> | undefined
-    readonly whenBusy?: WhenBusy | undefined
-  }
-  Update: { readonly title: string | undefined; readonly metadata: SessionMetadata | undefined }
-  /** The next waiting message gets its turn, if none runs. */
-  StartTurn: { readonly turnId: TurnId }
-  /** A step of a turn: what the model said and the calls it asked for. */
-  RequestCalls: {
-    readonly turnId: TurnId
-    readonly text: AssistantText | undefined
-    readonly calls: ReadonlyArray<RequestedCall>
-    readonly answer?: ModelAnswer | undefined
-  }
-  /** A person's own call. */
-  RequestCall: { readonly call: RequestedCall }
-  /** A call that had to be allowed first goes to the pool. */
-  QueueCall: { readonly callId: CallId; readonly workerId: WorkerId }
-  /** What the model is shown is made to fit. */
-  Compact: {
-    readonly turnId: TurnId
-    readonly upTo: number
-    readonly dropped: number
-    readonly summary?: string | undefined
-    readonly answer?: ModelAnswer | undefined
-  }
-  /** A sub-session begins: for a call, or because somebody asked for one. */
-  Spawn: { readonly child: Child; readonly callId: CallId | undefined }
-  /** It came to its outcome or to its end. */
-  EndSub: { readonly sessionId: SessionId; readonly outcome: ToolOutcome; readonly spent: Spending }
-  /** A sub-session asks for permission. */
-  RelayPermission: { readonly permission: Permission }
-  /** It was resolved in the session above or below this one. */
-  FollowPermission: { readonly told: Approval.Resolved }
-  AnswerPermission: Approval.Answer
-  ExpirePermission: { readonly permissionId: PermissionId; readonly now: number }
-  SettleCall: { readonly callId: CallId; readonly outcome: ToolOutcome }
-  EndTurn: {
-    readonly turnId: TurnId
-    readonly text: AssistantText | undefined
-    readonly outcome: "completed" | "cancelled" | "failed"
-    readonly failure: Failure | undefined
-    readonly answer?: ModelAnswer | undefined
-  }
-  End: { readonly reason: string; readonly text: AssistantText | undefined }
-}>
-export const Command = Data.taggedEnum<Command>()
-
-/** The turn that asks is no longer the one that runs. */
-export class TurnOver extends Data.TaggedError("TurnOver")<{ readonly turnId: TurnId }> {}
-
-/** The call is settled, waits for permission, or has its worker already. */
-export class CallNotWaiting extends Data.TaggedError("CallNotWaiting")<{ readonly callId: CallId }> {}
-
-export type Refusal =
-  | TooManySubSessions
-  | SessionHasEnded
-  | SessionBusy
-  | MailboxFull
-  | TurnOver
-  | CallNotWaiting
-  | Approval.PermissionRefusal
-export type Decision = Result.Result<ReadonlyArray<SessionEvent>, Refusal>
+export * from "./Command.ts"
 
 const nothing: Decision = Result.succeed([])
 const cancelled: ToolOutcome = { _tag: "ToolCancelled" }
@@ -134,18 +44,6 @@ const requested = (call: RequestedCall, turnId: TurnId | undefined, answer?: Mod
 })
 
 const settled = (callId: CallId, outcome: ToolOutcome): SessionEvent => ({ _tag: "ToolCallSettled", callId, outcome })
-
-const began = ({ agentType, index, sessionId }: Child, callId: CallId | undefined): SessionEvent => ({
-  _tag: "SubSessionStarted",
-  sessionId,
-  index,
-  agentType,
-  ...(callId === undefined ? undefined : { callId })
-})
-
-/** Sub-sessions that nothing more will be heard of. */
-const overSubs = (subs: SessionState["subs"], isOver: (sub: LiveSub) => boolean): ReadonlyArray<SessionEvent> =>
-  subs.filter(isOver).map(({ sessionId }) => ({ _tag: "SubSessionEnded", sessionId, spent: { tokens: 0, cost: 0 } }))
 
 const settleAll = (calls: ReadonlyArray<UnsettledCall>, outcome: ToolOutcome): ReadonlyArray<SessionEvent> =>
   calls.map(({ callId }) => settled(callId, outcome))
@@ -262,31 +160,10 @@ export const decide = (state: SessionState, command: Command): Decision => {
         }
       ])
     }
-    case "Spawn": {
-      const { callId, child } = command
-      if (state.isEnded) return Result.fail(new SessionHasEnded({ sessionId: state.id }))
-      if (callId === undefined) {
-        return state.subs.length >= MAX_LIVE
-          ? Result.fail(new TooManySubSessions({ sessionId: state.id, limit: MAX_LIVE }))
-          : Result.succeed([began(child, undefined)])
-      }
-      const call = state.calls.find((call) => call.callId === callId)
-      const isAsked = state.permission.pending.some((asked) => asked.callId === callId)
-      return call === undefined || call.child !== undefined || isAsked
-        ? Result.fail(new CallNotWaiting({ callId }))
-        : Result.succeed([began(child, callId)])
-    }
-    case "EndSub": {
-      const { outcome, sessionId, spent } = command
-      const sub = state.subs.find((sub) => sub.sessionId === sessionId)
-      if (sub === undefined) return nothing
-      const isHere = state.calls.some(({ callId }) => callId === sub.callId)
-      return Result.succeed([
-        ...Approval.withdraw(state.permission, ({ path }) => path?.[0] === sessionId),
-        { _tag: "SubSessionEnded", sessionId, spent },
-        ...(isHere && sub.callId !== undefined ? [settled(sub.callId, outcome)] : [])
-      ])
-    }
+    case "Spawn":
+      return spawn(state, command.child, command.callId)
+    case "EndSub":
+      return endSub(state, command.sessionId, command.outcome, command.spent)
     case "RelayPermission":
       return Result.succeed(state.isEnded ? [] : Approval.relay(state.permission, command.permission))
     case "FollowPermission":

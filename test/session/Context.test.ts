@@ -219,6 +219,8 @@ describe("attachments", () => {
         ]
       })
       yield* ended(id, 1)
+      const [first] = yield* manager.messages({ sessionId: id, after: 0, limit: 1 })
+      assert.deepInclude(first, { attachments: ["notes.txt", "dot.png"] })
       assert.deepStrictEqual(content, [
         ["text", "what is this?"],
         ["text", "[notes.txt]\nsome notes"],
