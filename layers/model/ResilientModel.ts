@@ -5,7 +5,7 @@
  * next model is asked. Once an answer has begun nothing is repeated: whoever reads it would get it twice. Each provider
  * has a breaker, a limit of requests under way with a bounded line behind it, and a budget of retries.
  */
-import { Cause, Duration, Effect, Exit, Layer, Metric, Pull, Random, Scope, Stream } from "effect"
+import { Cause, Channel, Duration, Effect, Exit, Layer, Metric, Pull, Random, Scope, Stream } from "effect"
 import { AiError, LanguageModel, type Toolkit } from "effect/ai"
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import { Breakers } from "../../services/limits/Breakers.ts"
@@ -107,8 +107,7 @@ const makePolicy = (
   }
 
   return Effect.fnUntraced(function* (request) {
-    const first = candidates[0]
-    let refusal = refuse(first.name, "model_unavailable", "no model was asked")
+    let refusal: AiError.AiError | undefined
     let made = 0
     for (const [index, candidate] of candidates.entries()) {
       const { budget } = providerOf(candidate)
@@ -120,7 +119,7 @@ const makePolicy = (
         if (!AiError.isAiError(error) || Retry.isFinal(error.reason)) return yield* Effect.fail(error)
         const { reason } = error
         // That a breaker is open says less than what opened it.
-        if (Retry.isNotMade(refusal.reason) || !Retry.isNotMade(reason)) refusal = error
+        if (refusal === undefined || Retry.isNotMade(refusal.reason) || !Retry.isNotMade(reason)) refusal = error
         if (!Retry.isNotMade(reason)) made++
         const wait = Retry.planRetry(reason, made, yield* Random.next, candidates.length - 1 - index)
         if (wait === undefined || !Retry.takeRetry(budget)) break
@@ -128,7 +127,7 @@ const makePolicy = (
       }
       if (made >= Retry.MAX_ATTEMPTS) break
     }
-    return yield* Effect.fail(refusal)
+    return yield* Effect.fail(refusal ?? refuse(candidates[0].name, "model_unavailable", "no model was asked"))
   })
 }
 
@@ -149,7 +148,8 @@ const begin = Effect.fnUntraced(function* <A extends { readonly type: string }, 
   name: string,
   limits: Limits
 ): Effect.fn.Return<Begun<A, E, R>, E | AiError.AiError, R | Scope.Scope> {
-  const pull = yield* Stream.toPull(stream)
+  // Not `Stream.toPull`, which merges all services anew for every pull: this one has a single reader, in this scope.
+  const pull = yield* Channel.toPullScoped(Stream.toChannel(stream), yield* Effect.scope)
   const parts: Array<A> = []
   const begun: Begun<A, E, R> = { parts, pull }
   const ended: Begun<A, E, R> = { parts, pull: Cause.done() }
