@@ -23,7 +23,10 @@ const slowly = () => {
 /** What each pull gave, and how it ended. */
 const pulls = Effect.fnUntraced(function* ({ pull }: PartPump.PartPump<number, string>) {
   const found: Array<ReadonlyArray<number>> = []
-  const all = Effect.forever(Effect.map(pull, (parts) => found.push(parts)))
+  const all = Effect.forever(
+    Effect.map(pull, (parts) => found.push(parts)),
+    { disableYield: true }
+  )
   const end = yield* Effect.result(Pull.catchDone(all, () => Effect.succeed("the end" as const)))
   return { found, end }
 })
