@@ -4,6 +4,7 @@
  */
 import { Clock, Effect, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
+import * as Hex from "effect/encoding/Hex"
 
 /** A schema for ids of one kind. Callers may choose their own id as long as it keeps the prefix. */
 export const schema = (prefix: string) =>
@@ -15,7 +16,7 @@ export const schema = (prefix: string) =>
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, "0")
 
-const random = (): string => Array.from(SecureRandom.randomBytesUnsafe(16), (byte) => hex(byte, 2)).join("")
+const random = (): string => Hex.encode(SecureRandom.randomBytesUnsafe(16))
 
 /** A fresh id, for example `ses_019a8f3c5b2e…`. */
 export const generate = (prefix: string): Effect.Effect<string> =>
