@@ -1,6 +1,7 @@
 /**
  * The gateway on one port: RPC over WebSockets at `/rpc/ws` and over HTTP at `/rpc`, topics as server-sent events at
- * `/events/{topic}`, a page that says what this is, and `/health`. Stopping it refuses what is new, gives the answers that are owed and lets go of every connection.
+ * `/events/{topic}`, a page that says what this is, `/health` for whether the process serves, and `/health/ready` for whether all of its
+ * parts run. Stopping it refuses what is new, gives the answers that are owed and lets go of every connection.
  */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -11,6 +12,8 @@ import { createServer } from "node:http"
 import { AddressUnavailable, PortInUse } from "../../services/gateway/AddressUnavailable.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import { type ConnectionLimits, defaultLimits } from "../../services/gateway/ConnectionLimits.ts"
+import { Root } from "../../services/supervision/Places.ts"
+import { isReady } from "../../services/supervision/isReady.ts"
 import * as Doorkeeper from "./Doorkeeper.ts"
 import * as Edge from "./Edge.ts"
 import * as EventStream from "./EventStream.ts"
@@ -116,6 +119,7 @@ const pages = ({ version }: Options) =>
   HttpRouter.use((router) =>
     Effect.gen(function* () {
       const gate = yield* Gate.Gate
+      const root = yield* Root
       yield* router.add("GET", "/", (request) => {
         const url = `http://${request.headers["host"] ?? "127.0.0.1"}`
         return HttpServerResponse.json({
@@ -124,12 +128,21 @@ const pages = ({ version }: Options) =>
           rpc: { websocket: `${url.replace("http", "ws")}/rpc/ws`, http: `${url}/rpc` },
           events: `${url}/events/{topic}`,
           health: `${url}/health`,
+          ready: `${url}/health/ready`,
           try: [`ESPALIER_URL=${url} npx espalier tool list`, `ESPALIER_URL=${url} npx espalier tree`]
         })
       })
       yield* router.add("GET", "/health", () =>
         Effect.sync(() =>
           gate.isOpen() ? HttpServerResponse.text("ok\n") : HttpServerResponse.text("shutting down\n", { status: 503 })
+        )
+      )
+      // Whoever asks has not said who they are, so no part is named: that is in the tree.
+      yield* router.add("GET", "/health/ready", () =>
+        Effect.map(isReady(root), (ready) =>
+          ready && gate.isOpen()
+            ? HttpServerResponse.jsonUnsafe({ status: "ready" })
+            : HttpServerResponse.jsonUnsafe({ status: "not_ready" }, { status: 503 })
         )
       )
     })

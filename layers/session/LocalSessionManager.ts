@@ -15,7 +15,6 @@ import type { StorageError } from "../../services/journal/StorageError.ts"
 import { ModelLimits } from "../../services/model/ModelLimits.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { LOCAL, Person } from "../../services/access/Person.ts"
-import { rulesFor } from "../../services/permission/Approval.ts"
 import { defaults as budgetDefaults, type Limits, tighter } from "../../services/session/Budget.ts"
 import { AgentTypes } from "../../services/session/AgentType.ts"
 import { Compaction } from "../../services/session/Compaction.ts"
@@ -32,7 +31,6 @@ import {
 } from "../../services/session/SessionId.ts"
 import {
   type Acknowledgement,
-  type PermissionReply,
   type StartOptions,
   TooManySubSessions,
   SessionInterrupted,
@@ -46,11 +44,12 @@ import { Coordinators, Sessions } from "../../services/supervision/Places.ts"
 import { type Tool, ToolFailure } from "../../services/tools/Tool.ts"
 import { Tools } from "../../services/tools/Tools.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
+import * as PermissionDesk from "./PermissionDesk.ts"
 import * as LiveSession from "./LiveSession.ts"
 import { recoverOpen } from "./RecoverSessions.ts"
 import { conceive } from "./SubSessions.ts"
 import * as SessionSupply from "./SessionSupply.ts"
-import { dormant, eventAt, summaryOf } from "./SessionStore.ts"
+import { dormant, summaryOf } from "./SessionStore.ts"
 
 export interface Options {
   /** Sessions in memory at the same time (default 100,000). */
@@ -93,6 +92,8 @@ export const make = Effect.fnUntraced(function* ({
     hibernateAfter: Duration.toMillis(Duration.fromInputUnsafe(hibernateAfter)),
     scope: yield* Effect.scope
   })
+
+  const desk = PermissionDesk.make({ journal, reach: supply.reach })
 
   yield* Effect.addFinalizer(() => supply.close)
   yield* Effect.acquireRelease(
@@ -190,50 +191,20 @@ export const make = Effect.fnUntraced(function* ({
     return yield* resultOf(yield* outcome)
   })
 
-  /** What is asked, as it was journaled. */
-  const askedAt = (sessionId: SessionId, sequence: number) =>
-    Effect.map(eventAt(journal, sessionId, sequence), (recorded) => {
-      if (recorded?.event._tag !== "PermissionRequested") return undefined
-      const { _tag, ...permission } = recorded.event
-      return permission
-    })
-
-  const permissions = Effect.fnUntraced(function* (sessionId: SessionId) {
-    const head = yield* journal.head(Topic.ofSession(sessionId))
-    if (head === undefined) return yield* new SessionNotFound({ sessionId })
-    const session = head.open
-      ? yield* Effect.catchTag(supply.reach(sessionId), "SessionHasEnded", () => Effect.undefined)
-      : undefined
-    const pending = session?.state.permission.pending ?? []
-    const asked = yield* Effect.forEach(pending, ({ sequence }) => askedAt(sessionId, sequence))
-    return asked.filter((permission) => permission !== undefined)
-  })
-
-  const resolvePermission = Effect.fnUntraced(function* ({ remember = false, ...reply }: PermissionReply) {
-    const { decision, hash, permissionId, sessionId } = reply
-    // What waits for an answer keeps its session in memory.
-    const session = yield* supply.reach(sessionId)
-    const asked = session.state.permission.pending.find((asked) => asked.permissionId === permissionId)
-    const shown =
-      remember && decision === "allow" && asked !== undefined ? yield* askedAt(sessionId, asked.sequence) : undefined
-    const now = yield* Clock.currentTimeMillis
-    const allowed = shown === undefined ? undefined : rulesFor(shown)
-    const person = yield* Person
-    yield* LiveSession.decide(
-      session,
-      Command.AnswerPermission({ permissionId, decision, hash, person, allowed, now })
-    ).pipe(
-      Effect.catchTag(["TurnOver", "CallNotWaiting", "SessionBusy", "TooManySubSessions"], Effect.die),
-      Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId })))
-    )
-  })
-
   const startBelow = Effect.fnUntraced(function* (options: StartOptions, above: NonNullable<StartOptions["parent"]>) {
     if (options.sessionId !== undefined) {
       const issues = [{ path: "sessionId", message: "a sub-session's id is made for it: leave it out" }]
       return yield* new InvalidInput({ subject: "StartSession", issues })
     }
-    const parent = yield* supply.reach(above.sessionId)
+    const begun = yield* supply.use(above.sessionId, (parent) => beginBelow(parent, options, above))
+    return toSession((yield* supply.reach(begun)).state)
+  })
+
+  const beginBelow = Effect.fnUntraced(function* (
+    parent: LiveSession.LiveSession,
+    options: StartOptions,
+    above: NonNullable<StartOptions["parent"]>
+  ) {
     const { limits, parent: grand } = parent.state
     const { depth = budgetDefaults.depth } = tighter({ ...budgetDefaults, ...budget }, limits ?? {})
     if ((grand?.depth ?? 0) >= depth) return yield* new TooManySubSessions({ sessionId: parent.id, limit: depth })
@@ -247,7 +218,7 @@ export const make = Effect.fnUntraced(function* ({
       LiveSession.narrow,
       Effect.catchTag(["SessionBusy", "MailboxFull"], Effect.die)
     )
-    return toSession((yield* supply.reach(child.sessionId)).state)
+    return child.sessionId
   })
 
   return SessionManager.of({
@@ -314,8 +285,8 @@ export const make = Effect.fnUntraced(function* ({
         )
       ),
     messages,
-    permissions,
-    resolvePermission,
+    permissions: desk.permissions,
+    resolvePermission: desk.resolve,
     runTool
   })
 })

@@ -20,6 +20,7 @@ import { fold, type SessionState } from "../../services/session/SessionState.ts"
 import { type SupervisorRef, SupervisorStopped } from "../../services/supervision/Supervisor.ts"
 import * as Asleep from "./Asleep.ts"
 import { IdleList } from "./IdleList.ts"
+import * as Places from "./SessionPlaces.ts"
 import * as LiveSession from "./LiveSession.ts"
 import type { Unavailable } from "./Unavailable.ts"
 import * as SessionDuties from "./SessionDuties.ts"
@@ -34,9 +35,6 @@ const CONCURRENCY = 16
 
 /** Whether a start that failed for this may go well another time. */
 const isPassing = (cause: unknown): boolean => Predicate.isTagged(cause, "StorageUnavailable")
-
-/** The supervisor of the sessions below one. */
-const subsOf = (id: SessionId): string => `${id} sub-sessions`
 
 export interface Options extends Omit<
   SessionProcess.Services,
@@ -56,8 +54,7 @@ export const make = (options: Options) => {
   const starting = new Map<SessionId, Deferred.Deferred<LiveSession.LiveSession, Unavailable>>()
   /** Crashed, and not yet seen to be up again or given up on. */
   const down = new Set<LiveSession.LiveSession>()
-  /** Supervisors of sub-sessions whose session is gone. */
-  const retired = new Set<string>()
+  const places = Places.make(sessions)
   let wakeKeeper: (() => void) | undefined
   let isClosed = false
 
@@ -87,10 +84,8 @@ export const make = (options: Options) => {
   )
 
   /** Has the supervisor of its sub-sessions cleared away. */
-  const retire = ({ id, state }: LiveSession.LiveSession): void => {
-    if (state.nextSub === 0) return
-    retired.add(subsOf(id))
-    wakeKeeper?.()
+  const retire = (session: LiveSession.LiveSession): void => {
+    if (places.retire(session.state)) wakeKeeper?.()
   }
 
   const forget = (session: LiveSession.LiveSession): void => {
@@ -101,26 +96,9 @@ export const make = (options: Options) => {
     for (const resume of session.comeback?.splice(0) ?? []) resume()
   }
 
-  /** Sub-sessions have a supervisor of their own beside their session, as long as that lives. */
-  const placeOf = ({ state }: LiveSession.LiveSession) => {
-    const { parent } = state
-    if (parent === undefined) return Effect.succeed(sessions)
-    const id = subsOf(parent.sessionId)
-    return sessions.getSupervisor(id).pipe(
-      Effect.catchTag("ChildNotFound", () =>
-        sessions.startDynamicSupervisor(
-          { id, intensity: 3, period: "5 seconds", intensityPer: "child" },
-          { restart: "temporary" }
-        )
-      ),
-      // Somebody else was faster.
-      Effect.catchTag("ChildExists", () => Effect.orDie(sessions.getSupervisor(id)))
-    )
-  }
-
   /** Starts a child as soon as its supervisor is there, should it be about to be started again. */
   const startChild = (session: LiveSession.LiveSession) =>
-    Effect.flatMap(placeOf(session), (place) => place.startChild(process.spec(session))).pipe(
+    Effect.flatMap(places.of(session.state), (place) => place.startChild(process.spec(session))).pipe(
       Effect.retry({
         schedule: Schedule.spaced("25 millis"),
         while: (error) => error._tag === "SupervisorStopped" && !isClosed
@@ -140,7 +118,7 @@ export const make = (options: Options) => {
   /** Starts a session again that its supervisor has lost with all its children; it does nothing for any other. */
   const revive = (session: LiveSession.LiveSession): Effect.Effect<void> =>
     Effect.matchEffect(
-      Effect.flatMap(placeOf(session), (place) => place.getChildSpec(session.id)),
+      Effect.flatMap(places.of(session.state), (place) => place.getChildSpec(session.id)),
       {
         onSuccess: () => Effect.void,
         onFailure: () =>
@@ -268,7 +246,7 @@ export const make = (options: Options) => {
 
   /** Returns when some session is down, or there is something to clear away. For one fiber only. */
   const someDown: Effect.Effect<void> = Effect.callback((resume) => {
-    if (down.size + retired.size > 0) resume(Effect.void)
+    if (down.size + places.retired() > 0) resume(Effect.void)
     else {
       wakeKeeper = () => {
         wakeKeeper = undefined
@@ -281,13 +259,7 @@ export const make = (options: Options) => {
   const keep: Effect.Effect<never> = someDown.pipe(
     // A restart takes no time when all is well: what is still down after this is worth a look.
     Effect.andThen(Effect.sleep("100 millis")),
-    Effect.andThen(
-      Effect.suspend(() => {
-        const ids = Array.from(retired)
-        retired.clear()
-        return Effect.forEach(ids, (id) => Effect.ignore(sessions.terminateChild(id)), { discard: true })
-      })
-    ),
+    Effect.andThen(places.clear),
     Effect.andThen(
       Effect.suspend(() =>
         Effect.forEach(
@@ -333,8 +305,7 @@ export const make = (options: Options) => {
   const reconcile = Effect.gen(function* () {
     const children = new Set((yield* sessions.whichChildren).map(({ id }) => id))
     for (const session of live.values()) {
-      const { parent } = session.state
-      if (parent === undefined ? children.has(session.id) : children.has(subsOf(parent.sessionId))) continue
+      if (children.has(Places.idOf(session.state))) continue
       if (session.status === "down") down.add(session)
       else forget(session)
     }
@@ -343,9 +314,7 @@ export const make = (options: Options) => {
   /** Ends every fiber and leaves every session as it is, to be taken up again by the next start. */
   const close = Effect.suspend(() => {
     isClosed = true
-    const children = new Set(
-      Array.from(live.values(), ({ id, state }) => (state.parent === undefined ? id : subsOf(state.parent.sessionId)))
-    )
+    const children = new Set(Array.from(live.values(), ({ state }) => Places.idOf(state)))
     const ended = Effect.forEach(children, (id) => Effect.ignore(sessions.terminateChild(id)), {
       concurrency: 64,
       discard: true

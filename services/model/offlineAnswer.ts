@@ -3,6 +3,7 @@
  * told plainly how things stand.
  */
 import { Result, Schema } from "effect"
+import { inShort } from "../tools/Tools.ts"
 
 export interface OfferedTool {
   readonly name: string
@@ -28,7 +29,7 @@ const say = (text: string): OfflineAnswer => ({ _tag: "Say", text })
 const listed = (tools: ReadonlyArray<OfferedTool>): string =>
   tools.length === 0
     ? "There are no tools here."
-    : `Tools:\n${tools.map(({ description, name }) => `- ${name}: ${description.split("\n", 1)[0] ?? ""}`).join("\n")}`
+    : `Tools:\n${tools.map(({ description, name }) => `- ${name}: ${inShort(description)}`).join("\n")}`
 
 const parse = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unknown))
 

@@ -38,3 +38,10 @@ export class Tools extends Context.Service<
     readonly list: Effect.Effect<ReadonlyArray<Tool>>
   }
 >()("espalier/tools/Tools") {}
+
+/** The first sentence of what a tool says of itself, for lists: some say a page. */
+export const inShort = (description: string): string => {
+  const line = description.split("\n", 1)[0] ?? ""
+  const end = line.indexOf(". ")
+  return end === -1 ? line : line.slice(0, end + 1)
+}

@@ -7,6 +7,7 @@ import type { Permission } from "../../services/permission/Permission.ts"
 import { visible, visibleJson } from "../../services/permission/visible.ts"
 import type { Message } from "../../services/session/Session.ts"
 import { generateMessageId, type MessageId, SessionId } from "../../services/session/SessionId.ts"
+import { inShort } from "../../services/tools/Tools.ts"
 import type * as Client from "../client.ts"
 import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
@@ -83,7 +84,7 @@ const write = ({ espalier, screen, sessionId }: Room, name: string) =>
 
 const listTools = ({ espalier, screen }: Room) =>
   Effect.flatMap(espalier.ListTools(), (tools) =>
-    Effect.forEach(tools, ({ description, name }) => screen.note(`${name}  ${description.split("\n", 1)[0] ?? ""}`), {
+    Effect.forEach(tools, ({ description, name }) => screen.note(`${name}  ${inShort(description)}`), {
       discard: true
     })
   )

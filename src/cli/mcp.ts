@@ -3,6 +3,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { McpServer, McpTool } from "../../services/mcp/McpServer.ts"
 import { given } from "./given.ts"
 import * as Output from "./Output.ts"
+import { inShort } from "../../services/tools/Tools.ts"
 import { withClient } from "./Root.ts"
 import * as Table from "./Table.ts"
 import * as Terminal from "./Terminal.ts"
@@ -60,7 +61,7 @@ const tools = Command.make("tools", { server }, ({ server }) =>
             },
             { name: "NAME", value: ({ name }) => name },
             { name: "HASH", value: ({ hash }) => hash.slice(0, 12) },
-            { name: "WHAT IT SAYS OF ITSELF", value: ({ description, reason }) => reason ?? description }
+            { name: "WHAT IT SAYS OF ITSELF", value: ({ description, reason }) => reason ?? inShort(description) }
           ],
           "it has shown no tools yet"
         )

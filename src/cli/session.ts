@@ -8,6 +8,7 @@ import { WhenBusy } from "../../services/session/SessionEvent.ts"
 import { MessageId, SessionId } from "../../services/session/SessionId.ts"
 import { Acknowledgement } from "../../services/session/SessionManager.ts"
 import type * as Client from "../client.ts"
+import { attach } from "./attachment.ts"
 import { answerTo } from "../answer.ts"
 import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
@@ -254,6 +255,10 @@ const send = Command.make(
       Flag.withDescription("An id of your own (msg_...), which makes a retry safe"),
       Flag.optional
     ),
+    attach: Flag.File("attach", { mustExist: true }).pipe(
+      Flag.withDescription("A text or a picture that goes with it; may be given more than once"),
+      Flag.atLeast(0)
+    ),
     whenBusy: Flag.Literals("when-busy", WhenBusy.literals).pipe(
       Flag.withDescription(
         "While a turn runs: wait (enqueue), be refused (reject), cancel it (interrupt), or undo it (rollback)"
@@ -266,16 +271,22 @@ const send = Command.make(
       Flag.withDefault(false)
     )
   },
-  ({ messageId, sessionId, text, wait, whenBusy }) => {
-    const message = { sessionId, text, ...given({ messageId, whenBusy }) }
-    return withClient((espalier) =>
-      wait
-        ? converse(espalier, message)
-        : Effect.flatMap(espalier.SendMessage(message), (accepted) =>
-            Output.print(Acknowledgement, accepted, () => `accepted ${accepted.messageId}`)
-          )
+  ({ attach: files, messageId, sessionId, text, wait, whenBusy }) =>
+    withClient((espalier) =>
+      Effect.flatMap(Effect.forEach(files, attach), (attachments) => {
+        const message = {
+          sessionId,
+          text,
+          ...(attachments.length === 0 ? undefined : { attachments }),
+          ...given({ messageId, whenBusy })
+        }
+        return wait
+          ? converse(espalier, message)
+          : Effect.flatMap(espalier.SendMessage(message), (accepted) =>
+              Output.print(Acknowledgement, accepted, () => `accepted ${accepted.messageId}`)
+            )
+      })
     )
-  }
 ).pipe(Command.withDescription("Say something to a session"))
 
 export const session = Command.make("session").pipe(

@@ -5,7 +5,7 @@ import { ServerUnreachable } from "../../services/gateway/ServerUnreachable.ts"
 import { InvalidInput } from "../../services/InvalidInput.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
 import { ToolFailure } from "../../services/tools/Tool.ts"
-import { ToolDescription, ToolNotFound } from "../../services/tools/Tools.ts"
+import { inShort, ToolDescription, ToolNotFound } from "../../services/tools/Tools.ts"
 import { Priority } from "../../services/worker/Ticket.ts"
 import { Worker } from "../../services/worker/Worker.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
@@ -28,7 +28,7 @@ const list = Command.make("list", {}, () =>
             { name: "TOOL", value: ({ name }) => name },
             { name: "RUNS", value: ({ pool }) => (pool === undefined ? "in the turn" : `on ${pool}`) },
             { name: "ARGUMENTS", value: ({ parameters }) => parametersOf(parameters) },
-            { name: "WHAT IT DOES", value: ({ description }) => description }
+            { name: "WHAT IT DOES", value: ({ description }) => inShort(description) }
           ],
           "there are no tools"
         )

@@ -7,7 +7,7 @@ import { TopicStats } from "../../services/events/TopicStats.ts"
 import { errorCodes } from "../../services/gateway/ErrorCodes.ts"
 import { Permission } from "../../services/permission/Permission.ts"
 import { BreakerStatus } from "../../services/limits/Breakers.ts"
-import { Session, SessionSummary } from "../../services/session/Session.ts"
+import { Message, Session, SessionSummary } from "../../services/session/Session.ts"
 import { TreeNode } from "../../services/supervision/SupervisionTree.ts"
 import { ToolDescription } from "../../services/tools/Tools.ts"
 import { Worker, WorkerSummary } from "../../services/worker/Worker.ts"
@@ -103,6 +103,29 @@ layer(ServerLayer, { excludeTestServices: true })("espalier", (it) => {
       assert.strictEqual(rest.stdout.trim().split("\n").length, 2)
       const none = yield* command("events", `session:${id}`, "--from", "6")
       assert.deepStrictEqual([none.status, none.stdout], [0, ""])
+    })
+  )
+
+  it.effect("files go with a message, texts and pictures, and what is neither is refused", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const file = (name: string, content: string | Uint8Array) => {
+        writeFileSync(join(directory, name), content)
+        return join(directory, name)
+      }
+      const { id } = yield* json(Session, "session", "start")
+      const attached = [
+        "--attach",
+        file("notes.txt", "some notes"),
+        "--attach",
+        file("dot.png", Uint8Array.of(137, 80))
+      ]
+      const sent = yield* command("session", "send", id, "what is this?", "--wait", ...attached)
+      assert.strictEqual(sent.status, 0, sent.stderr)
+      const [first] = yield* json(Schema.Array(Message), "session", "messages", id)
+      assert.deepInclude(first, { attachments: ["notes.txt", "dot.png"] })
+      const refused = yield* command("session", "send", id, "and this?", "--attach", file("x.bin", Uint8Array.of(255)))
+      assert.strictEqual(refused.status, errorCodes.UsageError.exit, refused.stderr)
     })
   )
 

@@ -60,7 +60,8 @@ describe("dead-peer", () => {
           )
           yield* Effect.promise(() => once(far.stdout, "data"))
           const near = new AbortController()
-          yield* Effect.promise(() => fetch(path, { signal: near.signal }))
+          // Held on to: an answer that nobody refers to is hung up on when it is collected.
+          const answer = yield* Effect.promise(() => fetch(path, { signal: near.signal }))
           const count = Effect.map(espalier.TopicStats({ limit: 1 }), (topics) =>
             topics.reduce((sum, { subscribers }) => sum + subscribers, 0)
           )
@@ -77,6 +78,7 @@ describe("dead-peer", () => {
           assert.isBelow(performance.now() - gone, 3 * limits.silence)
           yield* Effect.sleep(2 * limits.silence)
           assert.strictEqual(yield* count, 1)
+          assert.isFalse(answer.bodyUsed)
           near.abort()
         }).pipe(
           Effect.provide(

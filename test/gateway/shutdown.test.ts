@@ -51,6 +51,7 @@ describe("stopping the gateway", () => {
     Effect.gen(function* () {
       const { stop, url } = yield* start
       const { next, send } = yield* Effect.promise(() => GatewayServer.socket(url))
+      assert.strictEqual((yield* Effect.promise(() => fetch(`${url}/health/ready`))).status, 200)
       send({ _tag: "Request", id: 1, tag: "GetSession", payload: { sessionId: "ses_slow" }, headers: [] })
       yield* Effect.sleep("50 millis")
       const stopping = yield* Effect.forkChild(stop, { startImmediately: true })
@@ -59,6 +60,9 @@ describe("stopping the gateway", () => {
       const refusal = yield* Effect.promise(() => next(({ requestId }) => requestId === 2))
       assert.include(JSON.stringify(refusal), "ShuttingDown")
       assert.strictEqual((yield* Effect.promise(() => fetch(`${url}/health`))).status, 503)
+      const ready = yield* Effect.promise(() => fetch(`${url}/health/ready`))
+      assert.strictEqual(ready.status, 503)
+      assert.deepStrictEqual(yield* Effect.promise(() => ready.json()), { status: "not_ready" })
       send({ _tag: "Interrupt", requestId: 1 })
       yield* Fiber.join(stopping)
     })

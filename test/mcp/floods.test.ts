@@ -89,9 +89,10 @@ describe("mcp-huge", () => {
     Effect.gen(function* () {
       yield* ready()
       yield* make("stderr")
-      const { grown } = yield* cost(Effect.sleep("1 second"))
+      // What is not kept grows in every second; what is waiting to be collected, only in some.
+      const seconds = yield* Effect.forEach([1, 2, 3], () => cost(Effect.sleep("1 second")))
       assert.strictEqual(textOf(yield* call("fake__echo", { text: "still here" })), "still here")
-      assert.isBelow(grown, 48)
+      assert.isBelow(Math.min(...seconds.map(({ grown }) => grown)), 48)
     }).pipe(Effect.provide(layer({ fake: fake() })))
   )
 })

@@ -131,7 +131,8 @@ const NoAgents = Layer.mock(Registry, {
 const NoMessages = Layer.mock(AgentMessages, {})
 const NoBreakers = Layer.mock(Breakers, { list: Effect.succeed([]) })
 
-const root: Pick<SupervisorRef, "tree"> = {
+const root: Pick<SupervisorRef, "tree" | "whichChildren"> = {
+  whichChildren: Effect.succeed([]),
   tree: Effect.succeed({
     id: "espalier",
     type: "supervisor",

@@ -18,6 +18,9 @@ import { defaults as budget } from "../../services/session/Budget.ts"
 import { limits as results } from "../../services/mcp/callResult.ts"
 import { limits as definitions } from "../../services/mcp/ToolDefinition.ts"
 import { MAILBOX_CAPACITY } from "../../services/session/decide.ts"
+import { EXPIRY } from "../../services/permission/Permission.ts"
+import { MAX_ATTACHMENTS, MAX_CHARACTERS } from "../../services/session/MessageAttachment.ts"
+import { DEADLINE, IDLE_LIMIT, MAX_LIVE } from "../../services/session/SubSession.ts"
 import { MAX_NAMES } from "../../services/session/presenceOf.ts"
 import type { Settings } from "../../src/server/Settings.ts"
 
@@ -106,6 +109,49 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
     },
     { what: "a message", byDefault: "262,144 characters", beyond: "refused", error: "InvalidInput" },
     {
+      what: "attachments of a message",
+      byDefault: `${MAX_ATTACHMENTS}, of ${count(MAX_CHARACTERS)} characters in all`,
+      beyond: "refused",
+      error: "InvalidInput"
+    },
+    {
+      what: "a conversation as a model is shown it",
+      byDefault: `${count(settings.contextTokens)} tokens`,
+      setting: "ESPALIER_CONTEXT_TOKENS",
+      takes: ["1000", "10000000"],
+      refuses: ["999", "10000001"],
+      option: "contextTokens",
+      beyond: "the oldest results of tools are left out, then the turns before are summed up"
+    },
+    {
+      what: "a call that waits for permission",
+      byDefault: time(EXPIRY),
+      beyond: "denied",
+      failure: "permission_expired"
+    },
+    {
+      what: "an idle session in memory",
+      byDefault: time(settings.hibernateAfter),
+      setting: "ESPALIER_HIBERNATE_AFTER",
+      option: "hibernateAfter",
+      beyond: "it hibernates until it is spoken to"
+    },
+    {
+      what: "sub-sessions of a session at a time",
+      byDefault: count(MAX_LIVE),
+      beyond: "refused",
+      error: "TooManySubSessions",
+      failure: "too_many_sub_sessions"
+    },
+    {
+      what: "a sub-session's life",
+      byDefault: time(DEADLINE),
+      option: "parent.deadline",
+      beyond: "it is stopped",
+      failure: "deadline_exceeded"
+    },
+    { what: "an idle sub-session", byDefault: time(IDLE_LIMIT), option: "parent.idleLimit", beyond: "it is stopped" },
+    {
       what: "rounds of tool calls in a turn",
       byDefault: count(settings.budget.steps ?? budget.steps),
       setting: "ESPALIER_STEPS",
@@ -157,6 +203,16 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
         }
       ]
     }),
+    {
+      what: "requests a minute to a provider of models",
+      byDefault: settings.modelRate === undefined ? "as many as it takes" : count(settings.modelRate.limit),
+      setting: "ESPALIER_MODEL_CALLS_PER_MINUTE",
+      ...times("1", "1000000"),
+      refuses: ["0", "1000001", "-1"],
+      option: "modelRate",
+      beyond: "they wait their turn",
+      metric: "espalier_rate_limited_total"
+    },
     { what: "tool calls of a round", byDefault: count(MAX_CALLS), beyond: "refused", failure: "too_many_calls" }
   ],
   Tools: [

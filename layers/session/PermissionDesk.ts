@@ -1,0 +1,53 @@
+/** Where persons see what waits for their leave, and answer. */
+import { Clock, Effect } from "effect"
+import { Person } from "../../services/access/Person.ts"
+import * as Topic from "../../services/events/Topic.ts"
+import { rulesFor } from "../../services/permission/Approval.ts"
+import { Command } from "../../services/session/decide.ts"
+import type { SessionId } from "../../services/session/SessionId.ts"
+import { type PermissionReply, SessionInterrupted, SessionNotFound } from "../../services/session/SessionManager.ts"
+import * as LiveSession from "./LiveSession.ts"
+import { eventAt, type JournalService } from "./SessionStore.ts"
+import type { Others } from "./SubSessions.ts"
+
+export const make = ({ journal, reach }: { readonly journal: JournalService; readonly reach: Others["reach"] }) => {
+  /** What is asked, as it was journaled. */
+  const askedAt = (sessionId: SessionId, sequence: number) =>
+    Effect.map(eventAt(journal, sessionId, sequence), (recorded) => {
+      if (recorded?.event._tag !== "PermissionRequested") return undefined
+      const { _tag, ...permission } = recorded.event
+      return permission
+    })
+
+  const permissions = Effect.fnUntraced(function* (sessionId: SessionId) {
+    const head = yield* journal.head(Topic.ofSession(sessionId))
+    if (head === undefined) return yield* new SessionNotFound({ sessionId })
+    const session = head.open
+      ? yield* Effect.catchTag(reach(sessionId), "SessionHasEnded", () => Effect.undefined)
+      : undefined
+    const pending = session?.state.permission.pending ?? []
+    const asked = yield* Effect.forEach(pending, ({ sequence }) => askedAt(sessionId, sequence))
+    return asked.filter((permission) => permission !== undefined)
+  })
+
+  const resolve = Effect.fnUntraced(function* ({ remember = false, ...reply }: PermissionReply) {
+    const { decision, hash, permissionId, sessionId } = reply
+    // What waits for an answer keeps its session in memory.
+    const session = yield* reach(sessionId)
+    const asked = session.state.permission.pending.find((asked) => asked.permissionId === permissionId)
+    const shown =
+      remember && decision === "allow" && asked !== undefined ? yield* askedAt(sessionId, asked.sequence) : undefined
+    const now = yield* Clock.currentTimeMillis
+    const allowed = shown === undefined ? undefined : rulesFor(shown)
+    const person = yield* Person
+    yield* LiveSession.decide(
+      session,
+      Command.AnswerPermission({ permissionId, decision, hash, person, allowed, now })
+    ).pipe(
+      Effect.catchTag(["TurnOver", "CallNotWaiting", "SessionBusy", "TooManySubSessions"], Effect.die),
+      Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId })))
+    )
+  })
+
+  return { permissions, resolve }
+}
