@@ -1,6 +1,6 @@
-/** A bare `ws` server that parses a frame and sends an answer of the same size as the others'. */
+/** A bare `ws` server that parses a frame and sends the same answer as the others. */
 import { WebSocketServer } from "ws"
-import { announce } from "./meter.ts"
+import { announce, answer } from "./meter.ts"
 
 const wss = new WebSocketServer({ port: 0, host: "127.0.0.1" }, () => {
   const address = wss.address()
@@ -9,6 +9,6 @@ const wss = new WebSocketServer({ port: 0, host: "127.0.0.1" }, () => {
 wss.on("connection", (socket) =>
   socket.on("message", (data: Buffer) => {
     const { id } = JSON.parse(data.toString("utf8")) as { id: number }
-    socket.send(JSON.stringify({ id, permits: 3, running: 0, queued: 0, capacity: 50, patience: 30_000 }))
+    socket.send(JSON.stringify({ id, ...answer }))
   })
 )

@@ -7,3 +7,6 @@ export const announce = (port: number): void => {
   })
   process.stdin.on("end", () => process.exit(0))
 }
+
+/** What a baseline answers: what our gateway answered, so that all have the same to send. */
+export const answer = JSON.parse(process.argv[2] ?? "{}") as object

@@ -5,9 +5,10 @@
  * of the protocol becomes `Malformed` here, with the reason, instead of a defect somewhere behind. Headers inside a
  * message are dropped: who calls is told by the connection alone.
  */
-import { Predicate } from "effect"
+import { Predicate, SchemaAST } from "effect"
 import { RpcSerialization } from "effect/rpc"
 import type { FromClientEncoded } from "effect/rpc/RpcMessage"
+import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 
 /** Bytes in a frame, a WebSocket message or a request's body. */
 export const maxFrameSize = 1024 * 1024
@@ -90,11 +91,23 @@ const decodeLine = (line: string): ClientFrame => {
 }
 
 /**
+ * There is one codec for what each operation takes and one for what it answers, and every call goes through them: so
+ * they are compiled, at the first call. Where code cannot be made at run time they are interpreted.
+ */
+const codecFor: RpcSerialization.CodecFor = (schema) => {
+  const codec = lines.codecFor(schema)
+  SchemaJITCompiler.enable(codec.ast)
+  SchemaJITCompiler.enable(SchemaAST.flip(codec.ast))
+  return codec
+}
+
+/**
  * Newline-delimited JSON whose parser hands out `ClientFrame`s. A WebSocket message and a request's body are each a
  * whole number of lines, so nothing is kept between them, and a line that cannot be read costs that line only.
  */
 export const serialization: RpcSerialization.RpcSerialization["Service"] = {
   ...lines,
+  codecFor,
   makeUnsafe: () => ({
     encode: lines.makeUnsafe().encode,
     decode: (data) => {

@@ -5,7 +5,7 @@
  * schema is answered with `InvalidInput` that names each place; whatever broke inside becomes `InternalError` with an
  * id under which the log has the cause. One call's bad luck ends that call and nothing else.
  */
-import { Context, Effect, Exit, Option, Predicate, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Option, Predicate, Schema } from "effect"
 import { HttpServerRequest } from "effect/http"
 import { type Rpc, RpcSchema, type RpcGroup, type RpcServer } from "effect/rpc"
 import type { FromClientEncoded, FromServerEncoded, RequestEncoded, ResponseExitEncoded } from "effect/rpc/RpcMessage"
@@ -14,7 +14,9 @@ import { InvalidInput } from "../../services/InvalidInput.ts"
 import { InternalError } from "../../services/gateway/InternalError.ts"
 import { Overloaded } from "../../services/gateway/Overloaded.ts"
 import { ShuttingDown } from "../../services/gateway/ShuttingDown.ts"
-import { type RateLimit, RateLimits } from "../../services/limits/RateLimits.ts"
+import { countRefusal, type RateLimit } from "../../services/limits/RateLimits.ts"
+import { steadyMillis } from "../../services/limits/SteadyClock.ts"
+import * as TokenBucket from "../../services/limits/TokenBucket.ts"
 import type { ClientFrame } from "./Frames.ts"
 import { type CountedCall, Gate, maxCalls, maxCallsPerPrincipal } from "./Gate.ts"
 
@@ -29,6 +31,15 @@ interface Call extends CountedCall {
   readonly rpc: Rpc.AnyWithProps
   /** Kept until the payload has been decoded, to tell what is wrong with it. */
   payload: unknown
+}
+
+/** What is known of a client from its first call until it has gone. */
+interface Connection {
+  readonly principal: string
+  readonly calls: Map<string | number, Call>
+  /** How many of them are subscriptions. */
+  streams: number
+  readonly pace: TokenBucket.TokenBucket
 }
 
 /** Both transports deliver a call within the request that it came with, or that opened its connection. */
@@ -56,9 +67,10 @@ export const make = Effect.fnUntraced(function* (
   callRate: RateLimit
 ) {
   const gate = yield* Gate
-  const limits = yield* RateLimits
-  const connections = new Map<number, Map<string | number, Call>>()
-  const streams = new Map<number, number>()
+  const clock = yield* Clock.Clock
+  const burst = callRate.burst ?? callRate.limit
+  const gap = Duration.toMillis(callRate.per) / callRate.limit
+  const connections = new Map<number, Connection>()
   const encodeRefusal = Schema.encodeUnknownSync(
     transport.codecFor(
       Schema.Exit(Schema.Void, Schema.Union([InvalidInput, Overloaded, ShuttingDown, InternalError]), Schema.Defect())
@@ -94,63 +106,58 @@ export const make = Effect.fnUntraced(function* (
           )
         )
 
-  const begin = (clientId: number, id: string | number, call: Call) => {
-    let calls = connections.get(clientId)
-    if (calls === undefined) connections.set(clientId, (calls = new Map()))
-    calls.set(id, call)
-    if (!call.awaited) streams.set(clientId, (streams.get(clientId) ?? 0) + 1)
+  /** The record of a connection, which its first call opens. */
+  const connectionOf = (clientId: number, context: Context.Context<never>): Connection => {
+    let connection = connections.get(clientId)
+    if (connection === undefined) {
+      const pace = TokenBucket.full(burst, gap, steadyMillis(clock))
+      connection = { principal: principalIn(context), calls: new Map(), streams: 0, pace }
+      connections.set(clientId, connection)
+    }
+    return connection
+  }
+  const begin = (connection: Connection, id: string | number, call: Call) => {
+    connection.calls.set(id, call)
+    if (!call.awaited) connection.streams++
     gate.enter(call)
   }
   const end = (clientId: number, id: string | number) => {
-    const calls = connections.get(clientId)
-    const call = calls?.get(id)
-    if (call === undefined || calls === undefined) return
-    calls.delete(id)
-    if (!call.awaited) streams.set(clientId, (streams.get(clientId) ?? 1) - 1)
-    if (streams.get(clientId) === 0) streams.delete(clientId)
-    if (calls.size === 0) connections.delete(clientId)
+    const connection = connections.get(clientId)
+    const call = connection?.calls.get(id)
+    if (call === undefined || connection === undefined) return
+    connection.calls.delete(id)
+    if (!call.awaited) connection.streams--
     gate.leave(call)
   }
-  const principals = new Map<number, string>()
-  const withPrincipal = (clientId: number, use: (principal: string) => Effect.Effect<void>): Effect.Effect<void> => {
-    const known = principals.get(clientId)
-    if (known !== undefined) return use(known)
-    return Effect.withFiber(({ context }) => {
-      const principal = principalIn(context)
-      principals.set(clientId, principal)
-      return use(principal)
-    })
-  }
   const forget = (clientId: number) => {
-    principals.delete(clientId)
-    const calls = connections.get(clientId)
+    const connection = connections.get(clientId)
     connections.delete(clientId)
-    streams.delete(clientId)
-    for (const call of calls?.values() ?? []) gate.leave(call)
+    for (const call of connection?.calls.values() ?? []) gate.leave(call)
   }
 
   /** A connection that calls too often is read more slowly: its next frame waits until this one is let through. */
-  const unhurried = (clientId: number): Effect.Effect<void> =>
-    Effect.catch(limits.take(callRate, { key: String(clientId) }), ({ retryAfter = 1 }) =>
-      Effect.andThen(
-        Effect.sleep(retryAfter),
-        Effect.suspend(() => unhurried(clientId))
-      )
+  const unhurried = (pace: TokenBucket.TokenBucket, go: Effect.Effect<void>): Effect.Effect<void> => {
+    const wait = TokenBucket.take(pace, steadyMillis(clock))
+    if (wait === 0) return go
+    return Effect.andThen(
+      Effect.andThen(countRefusal(callRate.name), Effect.sleep(wait)),
+      Effect.suspend(() => unhurried(pace, go))
     )
+  }
 
   type Accept = (clientId: number, frame: FromClientEncoded) => Effect.Effect<void>
-  const request = (clientId: number, frame: RequestEncoded, accept: Accept, principal: string) => {
+  const request = (clientId: number, frame: RequestEncoded, accept: Accept, connection: Connection) => {
+    const { calls, pace, principal } = connection
     const rpc = group.requests.get(frame.tag) as Rpc.AnyWithProps | undefined
-    const calls = connections.get(clientId)
     if (rpc === undefined) {
       const message = `no such operation; there are ${[...group.requests.keys()].join(", ")}`
       return refuse(clientId, frame.id, new InvalidInput({ subject: "call", issues: [{ path: "tag", message }] }))
     }
     if (!gate.isOpen()) return refuse(clientId, frame.id, new ShuttingDown())
-    if (calls?.has(frame.id) === true) {
+    if (calls.has(frame.id)) {
       return malformed(clientId, `a call with the id ${JSON.stringify(frame.id)} is under way`)
     }
-    if (calls !== undefined && calls.size >= maxCallsPerConnection) {
+    if (calls.size >= maxCallsPerConnection) {
       return refuse(clientId, frame.id, new Overloaded({ limit: maxCallsPerConnection }))
     }
     if (gate.calls() >= maxCalls) return refuse(clientId, frame.id, new Overloaded({ limit: maxCalls }))
@@ -158,25 +165,23 @@ export const make = Effect.fnUntraced(function* (
     if (awaited && gate.callsOf(principal) >= maxCallsPerPrincipal) {
       return refuse(clientId, frame.id, new Overloaded({ limit: maxCallsPerPrincipal }))
     }
-    if (!awaited && (streams.get(clientId) ?? 0) >= maxStreamsPerConnection) {
+    if (!awaited && connection.streams >= maxStreamsPerConnection) {
       return refuse(clientId, frame.id, new Overloaded({ limit: maxStreamsPerConnection, of: "subscriptions" }))
     }
     const call: Call = { rpc, awaited, principal, payload: frame.payload }
-    return Effect.andThen(
-      unhurried(clientId),
-      Effect.suspend(() => {
-        begin(clientId, frame.id, call)
-        return accept(clientId, frame).pipe(
-          Effect.catchDefect((defect) => fail(clientId, frame.id, defect)),
-          Effect.ensuring(Effect.sync(() => (call.payload = undefined)))
-        )
-      })
-    )
+    const go = Effect.suspend(() => {
+      begin(connection, frame.id, call)
+      return accept(clientId, frame).pipe(
+        Effect.catchDefect((defect) => fail(clientId, frame.id, defect)),
+        Effect.map(() => void (call.payload = undefined))
+      )
+    })
+    return unhurried(pace, go)
   }
 
   /** Ends a call that broke: with what is wrong with its payload, or with an id for the log. */
   const fail = Effect.fnUntraced(function* (clientId: number, id: string | number, cause: unknown) {
-    const call = connections.get(clientId)?.get(id)
+    const call = connections.get(clientId)?.calls.get(id)
     if (call === undefined) return
     const input = yield* invalid(call)
     yield* refuse(clientId, id, Option.isSome(input) ? input.value : yield* report(call.rpc._tag, cause))
@@ -189,7 +194,7 @@ export const make = Effect.fnUntraced(function* (
   const receive = (accept: Accept) => (clientId: number, frame: ClientFrame) => {
     switch (frame._tag) {
       case "Request":
-        return withPrincipal(clientId, (principal) => request(clientId, frame, accept, principal))
+        return Effect.withFiber(({ context }) => request(clientId, frame, accept, connectionOf(clientId, context)))
       case "Malformed":
         return frame.id === undefined
           ? malformed(clientId, frame.reason)
@@ -208,10 +213,7 @@ export const make = Effect.fnUntraced(function* (
       case "Exit": {
         if (hasDied(message.exit)) return fail(clientId, message.requestId, message.exit)
         // Under way until the answer is handed over: a client that does not read runs into its limit.
-        return Effect.ensuring(
-          transport.send(clientId, message),
-          Effect.sync(() => end(clientId, message.requestId))
-        )
+        return Effect.map(transport.send(clientId, message), () => end(clientId, message.requestId))
       }
       case "Defect":
         return Effect.flatMap(report("connection", message.defect), ({ message }) =>

@@ -5,7 +5,7 @@
  */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { ByteSize, Effect, Layer, Predicate } from "effect"
+import { ByteSize, Effect, Layer, Predicate, Tracer } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { RpcSerialization, RpcServer } from "effect/rpc"
 import { createServer } from "node:http"
@@ -75,6 +75,8 @@ const serveRpc = Effect.fnUntraced(function* (
   const { forget, protocol } = yield* Guard.make(GatewayRpcs, transport, rate)
   yield* RpcServer.make(GatewayRpcs, {
     disableFatalDefects: true,
+    // A span is a tenth of what a call costs: there are none where nobody collects them.
+    disableTracing: (yield* Tracer.Tracer) === Tracer.nativeTracer,
     onDisconnect: (clientId) => Effect.sync(() => forget(clientId))
   }).pipe(Effect.provideService(RpcServer.Protocol, protocol), Effect.forkScoped)
 })

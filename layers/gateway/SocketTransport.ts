@@ -119,8 +119,9 @@ export const make = Effect.gen(function* () {
           drained.closeUnsafe()
           return Effect.andThen(Effect.andThen(flush, drained.await), write(frame))
         }
+        const isFirst = waiting === ""
         waiting += frame
-        return waits.open
+        return isFirst ? waits.open : Effect.void
       })
     /** What was to be said is said before the end. */
     const close = (event: Socket.CloseEvent) => Effect.andThen(flush, writer.write(event))

@@ -7,7 +7,8 @@
  */
 import { Duration, Effect, Layer } from "effect"
 import { RateLimiter } from "effect/persistence"
-import { steadyMillis } from "./SteadyClock.ts"
+import * as TokenBucket from "../../services/limits/TokenBucket.ts"
+import { steadyMillis } from "../../services/limits/SteadyClock.ts"
 
 export interface Options {
   /** Most buckets that are not full (default 100,000). */
@@ -16,46 +17,12 @@ export interface Options {
 
 export const defaultKeys = 100_000
 
-interface Bucket {
-  tokens: number
-  /** Up to when its gains are counted in. */
-  countedTo: number
-  size: number
-  /** Milliseconds in which it gains a token. */
-  gap: number
-}
-
 /** Buckets looked at for one that can make room. */
 const looks = 4
 
-/** A full bucket gains nothing, not even a part of a token. */
-const cap = (bucket: Bucket, now: number) => {
-  if (bucket.tokens < bucket.size) return
-  bucket.tokens = bucket.size
-  bucket.countedTo = now
-}
-
-const refresh = (bucket: Bucket, now: number) => {
-  // A hair more, so that who comes exactly when told is not turned away for a rounding error.
-  const gained = Math.floor((now - bucket.countedTo) / bucket.gap + 1e-6)
-  if (gained > 0) {
-    bucket.tokens += gained
-    bucket.countedTo += gained * bucket.gap
-  }
-  cap(bucket, now)
-}
-
-/** A limit that was changed holds from now on; of a token that is half gained, half is gained. */
-const resize = (bucket: Bucket, size: number, gap: number, now: number) => {
-  if (gap !== bucket.gap) bucket.countedTo = now - ((now - bucket.countedTo) / bucket.gap) * gap
-  bucket.gap = gap
-  bucket.size = size
-  cap(bucket, now)
-}
-
 export const make = Effect.fnUntraced(function* ({ keys = defaultKeys }: Options) {
   const others = yield* RateLimiter.RateLimiterStore
-  const buckets = new Map<string, Bucket>()
+  const buckets = new Map<string, TokenBucket.TokenBucket>()
 
   /** Milliseconds until there is room, 0 when there is. */
   const makeRoom = (now: number): number => {
@@ -63,12 +30,12 @@ export const make = Effect.fnUntraced(function* ({ keys = defaultKeys }: Options
     let wait = Infinity
     let looked = 0
     for (const [key, bucket] of buckets) {
-      refresh(bucket, now)
+      TokenBucket.refresh(bucket, now)
       if (bucket.tokens >= bucket.size) {
         buckets.delete(key)
         return 0
       }
-      wait = Math.min(wait, (bucket.size - bucket.tokens) * bucket.gap - (now - bucket.countedTo))
+      wait = Math.min(wait, TokenBucket.wait(bucket, bucket.size, now))
       if (++looked === looks) break
     }
     return Math.max(1, wait)
@@ -91,10 +58,10 @@ export const make = Effect.fnUntraced(function* ({ keys = defaultKeys }: Options
                 })
               )
             }
-            bucket = { tokens: limit, countedTo: now, size: limit, gap: Duration.toMillis(refillRate) }
+            bucket = TokenBucket.full(limit, Duration.toMillis(refillRate), now)
           }
-          refresh(bucket, now)
-          resize(bucket, limit, Duration.toMillis(refillRate), now)
+          TokenBucket.refresh(bucket, now)
+          TokenBucket.resize(bucket, limit, Duration.toMillis(refillRate), now)
           const left = bucket.tokens - tokens
           if (allowOverflow || left >= 0) bucket.tokens = left
           // The last in the map is the one used last.

@@ -11,7 +11,7 @@ import { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import type { BreakerEvent } from "../../services/limits/BreakerEvent.ts"
 import { BreakerOpen, Breakers, type BreakerStatus, type GuardOptions } from "../../services/limits/Breakers.ts"
-import { steadyMillis, withSteadyClock } from "./SteadyClock.ts"
+import { steadyMillis, withSteadyClock } from "../../services/limits/SteadyClock.ts"
 
 export interface Options {
   /** Failures in a row that open a breaker (default 5). */

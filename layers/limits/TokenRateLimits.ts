@@ -1,13 +1,8 @@
 /** `RateLimits` on the token buckets of Effect's rate limiter. */
-import { Duration, Effect, Layer, Metric } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { RateLimiter } from "effect/persistence"
-import { RateLimited, RateLimits } from "../../services/limits/RateLimits.ts"
+import { countRefusal, RateLimited, RateLimits } from "../../services/limits/RateLimits.ts"
 import * as BoundedRateLimiterStore from "./BoundedRateLimiterStore.ts"
-
-const refusals = Metric.counter("espalier_rate_limited_total", {
-  description: "Calls that a rate limit refused, by limit",
-  incremental: true
-})
 
 export const make = Effect.gen(function* () {
   const limiter = yield* RateLimiter.RateLimiter
@@ -32,7 +27,7 @@ export const make = Effect.gen(function* () {
           Effect.catch(({ reason }) =>
             reason._tag === "RateLimitExceeded"
               ? Effect.andThen(
-                  Metric.update(Metric.withAttributes(refusals, { limit: name }), 1),
+                  countRefusal(name),
                   Effect.fail(
                     new RateLimited({ limit: name, retryAfter: Math.ceil(Duration.toMillis(reason.retryAfter)) })
                   )

@@ -5,7 +5,7 @@
  * refused and takes none, so that in any time t no more than burst + limit / per * t is granted, however many ask at
  * once. Time is monotonic: a wall clock that is put back or forward grants nothing.
  */
-import { Context, type Duration, type Effect, Schema } from "effect"
+import { Context, type Duration, type Effect, Metric, Schema } from "effect"
 
 export interface Rate {
   /** So many tokens … */
@@ -44,3 +44,12 @@ export class RateLimits extends Context.Service<
     ) => Effect.Effect<void, RateLimited>
   }
 >()("espalier/limits/RateLimits") {}
+
+const refusals = Metric.counter("espalier_rate_limited_total", {
+  description: "Calls that a rate limit refused, by limit",
+  incremental: true
+})
+
+/** Whoever keeps a limit counts what it refused, under the limit's name. */
+export const countRefusal = (limit: string): Effect.Effect<void> =>
+  Metric.update(Metric.withAttributes(refusals, { limit }), 1)
