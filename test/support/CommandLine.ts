@@ -93,9 +93,14 @@ export const server = Effect.fnUntraced(function* (
   return { url, dataDirectory, running } satisfies Server
 })
 
+const memory = (field: "VmRSS" | "VmHWM", { process: { pid } }: Running): number =>
+  Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024
+
 /** Memory of a server that runs as a process of its own. */
-export const rssOf = ({ process: { pid } }: Running): number =>
-  Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024
+export const rssOf = (running: Running): number => memory("VmRSS", running)
+
+/** The most that it ever had: how much of it a heap has given back by a certain moment is chance. */
+export const peakOf = (running: Running): number => memory("VmHWM", running)
 
 /** A command that runs until the scope closes. */
 export const start = (
