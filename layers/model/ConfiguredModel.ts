@@ -3,6 +3,7 @@ import type { LanguageModelV4 } from "@ai-sdk/provider"
 import { Effect, Layer, Redacted } from "effect"
 import { LanguageModel } from "effect/ai"
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import type { Rate } from "../../services/limits/RateLimits.ts"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import * as AiSdkModel from "./AiSdkModel.ts"
 import { boundedFetch } from "./aisdk/boundedFetch.ts"
@@ -55,11 +56,13 @@ export interface Options {
   readonly models: NonEmptyReadonlyArray<ModelSettings>
   /** Requests under way at a provider (default 64). */
   readonly concurrency?: number | undefined
+  /** How often a provider is asked (default: as often as it takes). */
+  readonly rate?: Rate | undefined
 }
 
-export const make = Effect.fnUntraced(function* ({ concurrency, models: [first, ...rest] }: Options) {
+export const make = Effect.fnUntraced(function* ({ concurrency, models: [first, ...rest], rate }: Options) {
   const candidates = [yield* candidate(first), ...(yield* Effect.forEach(rest, candidate))] as const
-  return yield* ResilientModel.make({ candidates, concurrency })
+  return yield* ResilientModel.make({ candidates, concurrency, rate })
 })
 
 export const layer = (options: Options) => Layer.effect(LanguageModel.LanguageModel, make(options))

@@ -3,12 +3,14 @@
  *
  * Until the first part of an answer has come, a request that fails is made again (see `planRetry.ts`), and then the
  * next model is asked. Once an answer has begun nothing is repeated: whoever reads it would get it twice. Each provider
- * has a breaker, a limit of requests under way with a bounded line behind it, and a budget of retries.
+ * has a breaker, a limit of requests under way with a bounded line behind it, a rate that requests keep to, and a budget
+ * of retries.
  */
-import { Cause, Duration, Effect, Exit, Layer, Metric, Pull, Random, Scope, Stream } from "effect"
+import { Cause, Channel, Duration, Effect, Exit, Layer, Metric, Pull, Random, Scope, Stream } from "effect"
 import { AiError, LanguageModel, type Toolkit } from "effect/ai"
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import { Breakers } from "../../services/limits/Breakers.ts"
+import { type Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import { type Limits, ModelLimits } from "../../services/model/ModelLimits.ts"
 import { type Own, write } from "../../services/model/ownMetadata.ts"
 import * as Retry from "../../services/model/planRetry.ts"
@@ -27,6 +29,8 @@ export interface Options {
   readonly candidates: NonEmptyReadonlyArray<Candidate>
   /** Requests under way at a provider (default 64). */
   readonly concurrency?: number | undefined
+  /** How often a provider is asked; beyond it requests wait (default: as often as it takes). */
+  readonly rate?: Rate | undefined
 }
 
 /** Requests that wait for one under way to end, at one provider. */
@@ -60,7 +64,8 @@ type Request<A, E, R> = (candidate: Candidate) => Effect.Effect<A, E, R>
 /** The policy for any request to one of the models. */
 const makePolicy = (
   breakers: Breakers["Service"],
-  { candidates, concurrency = 64 }: Options
+  rates: RateLimits["Service"],
+  { candidates, concurrency = 64, rate }: Options
 ): (<A, E, R>(request: Request<A, E, R>) => Effect.Effect<A, E | AiError.AiError, R | Scope.Scope>) => {
   const providers = new Map<string, Provider>()
   const providerOf = ({ provider }: Candidate): Provider => {
@@ -74,6 +79,16 @@ const makePolicy = (
 
   const count = (name: string, outcome: string) =>
     Metric.update(Metric.withAttributes(attempts, { model: name, outcome }), 1)
+
+  /** Waits until the provider may be asked again. Who waits has a place among the requests under way, so that few do. */
+  const keepRate = (provider: string): Effect.Effect<void> =>
+    rate === undefined
+      ? Effect.void
+      : Effect.catch(rates.take({ name: `model:${provider}`, ...rate }), (limited) =>
+          limited.retryAfter === undefined
+            ? Effect.die(limited)
+            : Effect.andThen(Effect.sleep(limited.retryAfter), keepRate(provider))
+        )
 
   /** What it holds is let go of when it fails, and goes to the caller's scope when it does not. */
   const once = <A, E, R>(candidate: Candidate, request: Request<A, E, R>) => {
@@ -94,7 +109,7 @@ const makePolicy = (
     })
     return Effect.flatMap(Effect.scope, (outer) =>
       Effect.flatMap(Scope.fork(outer), (scope) =>
-        Effect.andThen(enter, guarded).pipe(
+        Effect.andThen(enter, Effect.andThen(keepRate(provider), guarded)).pipe(
           Scope.provide(scope),
           Effect.onExit((exit) =>
             Exit.isSuccess(exit)
@@ -107,8 +122,7 @@ const makePolicy = (
   }
 
   return Effect.fnUntraced(function* (request) {
-    const first = candidates[0]
-    let refusal = refuse(first.name, "model_unavailable", "no model was asked")
+    let refusal: AiError.AiError | undefined
     let made = 0
     for (const [index, candidate] of candidates.entries()) {
       const { budget } = providerOf(candidate)
@@ -120,7 +134,7 @@ const makePolicy = (
         if (!AiError.isAiError(error) || Retry.isFinal(error.reason)) return yield* Effect.fail(error)
         const { reason } = error
         // That a breaker is open says less than what opened it.
-        if (Retry.isNotMade(refusal.reason) || !Retry.isNotMade(reason)) refusal = error
+        if (refusal === undefined || Retry.isNotMade(refusal.reason) || !Retry.isNotMade(reason)) refusal = error
         if (!Retry.isNotMade(reason)) made++
         const wait = Retry.planRetry(reason, made, yield* Random.next, candidates.length - 1 - index)
         if (wait === undefined || !Retry.takeRetry(budget)) break
@@ -128,7 +142,7 @@ const makePolicy = (
       }
       if (made >= Retry.MAX_ATTEMPTS) break
     }
-    return yield* Effect.fail(refusal)
+    return yield* Effect.fail(refusal ?? refuse(candidates[0].name, "model_unavailable", "no model was asked"))
   })
 }
 
@@ -149,7 +163,8 @@ const begin = Effect.fnUntraced(function* <A extends { readonly type: string }, 
   name: string,
   limits: Limits
 ): Effect.fn.Return<Begun<A, E, R>, E | AiError.AiError, R | Scope.Scope> {
-  const pull = yield* Stream.toPull(stream)
+  // Not `Stream.toPull`, which merges all services anew for every pull: this one has a single reader, in this scope.
+  const pull = yield* Channel.toPullScoped(Stream.toChannel(stream), yield* Effect.scope)
   const parts: Array<A> = []
   const begun: Begun<A, E, R> = { parts, pull }
   const ended: Begun<A, E, R> = { parts, pull: Cause.done() }
@@ -172,7 +187,7 @@ const begin = Effect.fnUntraced(function* <A extends { readonly type: string }, 
 
 export const make = Effect.fnUntraced(function* (options: Options) {
   const limits = yield* ModelLimits
-  const policy = makePolicy(yield* Breakers, options)
+  const policy = makePolicy(yield* Breakers, yield* RateLimits, options)
   const [first] = options.candidates
 
   const generate = <A, E, R>(ask: (model: LanguageModel.LanguageModel) => Effect.Effect<A, E, R>) =>
@@ -216,6 +231,6 @@ export const layer = (options: Omit<Options, "candidates"> & { readonly provider
   Layer.effect(
     LanguageModel.LanguageModel,
     Effect.flatMap(LanguageModel.LanguageModel, (model) =>
-      make({ candidates: [{ ...options, model }], concurrency: options.concurrency })
+      make({ candidates: [{ ...options, model }], concurrency: options.concurrency, rate: options.rate })
     )
   )

@@ -5,7 +5,6 @@
 import { Schema } from "effect"
 import type { Failure } from "../Failure.ts"
 import type { Usage } from "../model/Usage.ts"
-import type { SessionEvent } from "./SessionEvent.ts"
 
 const count = Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)))
 const money = Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)))
@@ -55,15 +54,6 @@ export const spendingOf = (usage: Usage | undefined): Spending =>
   usage === undefined || (usage.inputTokens === 0 && usage.outputTokens === 0)
     ? nothing
     : { tokens: usage.inputTokens + usage.outputTokens, cost: usage.cost ?? 0 }
-
-/** What the model's answer behind the event took: it is told with the first event that the answer led to. */
-export const spentWith = (event: SessionEvent): Spending =>
-  event._tag === "MessageSettled" ||
-  event._tag === "ToolCallRequested" ||
-  event._tag === "ContextCompacted" ||
-  event._tag === "TurnEnded"
-    ? spendingOf(event.answer?.usage)
-    : nothing
 
 export interface Account {
   readonly turn: { readonly spent: Spending; readonly startedAt: number; readonly steps: number }

@@ -8,11 +8,11 @@ import { PermissionAnswer, permissionFields, PermissionId } from "../permission/
 import { PermissionMode, PermissionRule } from "../permission/Rules.ts"
 import { AgentKey } from "../registry/Agent.ts"
 import { ModelAnswer } from "../model/ModelAnswer.ts"
-import { Limits, Spending } from "./Budget.ts"
+import { Limits, nothing, Spending, spendingOf } from "./Budget.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { MessageAttachment } from "./MessageAttachment.ts"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
-import { Parent } from "./SubSession.ts"
+import { Parent } from "./Parent.ts"
 
 /** Free-form labels that a session carries: model, directory, owner … */
 export const SessionMetadata = Schema.Record(Schema.String, Schema.String)
@@ -135,3 +135,12 @@ export const SessionDelta = Schema.TaggedUnion({
   SessionWoken: {}
 })
 export type SessionDelta = typeof SessionDelta.Type
+
+/** What the model's answer behind the event took: it is told with the first event that the answer led to. */
+export const spentWith = (event: SessionEvent): Spending =>
+  event._tag === "MessageSettled" ||
+  event._tag === "ToolCallRequested" ||
+  event._tag === "ContextCompacted" ||
+  event._tag === "TurnEnded"
+    ? spendingOf(event.answer?.usage)
+    : nothing

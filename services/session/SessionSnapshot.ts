@@ -12,7 +12,8 @@ import { Limits, Spending } from "./Budget.ts"
 import { SessionMetadata, WhenBusy } from "./SessionEvent.ts"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
 import type { Session } from "./Session.ts"
-import { LiveSub, Parent } from "./SubSession.ts"
+import { Parent } from "./Parent.ts"
+import { LiveSub } from "./SubSession.ts"
 import { type SessionState, toSession } from "./SessionState.ts"
 
 export const VERSION = 2

@@ -10,9 +10,10 @@ import type { Limits, Spending } from "./Budget.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import * as RecentMessages from "./RecentMessages.ts"
 import type { Session, SessionStatus, SessionSummary } from "./Session.ts"
-import type { SessionMetadata, WhenBusy } from "./SessionEvent.ts"
+import { type SessionMetadata, spentWith, type WhenBusy } from "./SessionEvent.ts"
 import { type CallId, type MessageId, SessionId, type TurnId } from "./SessionId.ts"
-import type { LiveSub, Parent } from "./SubSession.ts"
+import type { Parent } from "./Parent.ts"
+import type { LiveSub } from "./SubSession.ts"
 
 /** An accepted message that waits for its turn. Its text is in the journal at `sequence`. */
 export interface WaitingMessage {
@@ -174,7 +175,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         sequence
       }
     case "ToolCallRequested": {
-      const spending = spend(state, Budget.spentWith(event))
+      const spending = spend(state, spentWith(event))
       const { turn } = spending
       // The calls of one round are journaled together, so a round begins where none of the turn's is unsettled.
       const isRound =
@@ -192,7 +193,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
     }
     case "ContextCompacted":
       return {
-        ...spend(state, Budget.spentWith(event)),
+        ...spend(state, spentWith(event)),
         summary: event.summary === undefined ? state.summary : sequence,
         updatedAt: at,
         sequence
@@ -237,10 +238,10 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         sequence
       }
     case "MessageSettled":
-      return { ...spend(state, Budget.spentWith(event)), messages: state.messages + 1, updatedAt: at, sequence }
+      return { ...spend(state, spentWith(event)), messages: state.messages + 1, updatedAt: at, sequence }
     case "TurnEnded":
       return {
-        ...spend(state, Budget.spentWith(event)),
+        ...spend(state, spentWith(event)),
         turn: undefined,
         calls: without(state.calls, ({ turnId }) => turnId === event.turnId),
         updatedAt: at,

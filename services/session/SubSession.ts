@@ -6,27 +6,11 @@ import { Schema } from "effect"
 import type { Failure } from "../Failure.ts"
 import type { RuntimeEvent } from "../events/RuntimeEvent.ts"
 import * as Budget from "./Budget.ts"
-import type { ToolOutcome } from "./SessionEvent.ts"
+import { spentWith, type ToolOutcome } from "./SessionEvent.ts"
 import { CallId, SessionId } from "./SessionId.ts"
 
 /** Sub-sessions that a session may have at the same time. */
 export const MAX_LIVE = 16
-
-/** Where a sub-session hangs, and how long it may live. */
-export const Parent = Schema.Struct({
-  sessionId: SessionId,
-  /** Its number below its session: in the registry it is `{ session, sub, index }`. */
-  index: Schema.Int,
-  /** 1 for the sub-session of a session that is none itself. */
-  depth: Schema.Int,
-  /** The call that it is the outcome of; absent when a person or a program started it. */
-  callId: Schema.optionalKey(CallId),
-  /** Unix time in milliseconds at which it is stopped. */
-  deadline: Schema.Int,
-  /** Milliseconds that it may be idle before it is stopped. */
-  idleLimit: Schema.Int
-})
-export type Parent = typeof Parent.Type
 
 /** Milliseconds that a sub-session may live, and may be idle, when nothing else is said. */
 export const DEADLINE = 3_600_000
@@ -89,17 +73,17 @@ export const cancelled = (progress: Progress): Progress => ({
 export const hear = (progress: Progress, sessionId: SessionId, event: RuntimeEvent): Progress => {
   switch (event._tag) {
     case "MessageSettled": {
-      const spent = Budget.add(progress.spent, Budget.spentWith(event))
+      const spent = Budget.add(progress.spent, spentWith(event))
       const text = progress.text === "" ? event.text : `${progress.text}\n\n${event.text}`
       return progress.outcome === undefined ? { ...progress, spent, text } : { ...progress, spent }
     }
     case "ToolCallRequested":
     case "ContextCompacted":
-      return { ...progress, spent: Budget.add(progress.spent, Budget.spentWith(event)) }
+      return { ...progress, spent: Budget.add(progress.spent, spentWith(event)) }
     case "SubSessionEnded":
       return { ...progress, spent: Budget.add(progress.spent, event.spent) }
     case "TurnEnded": {
-      const spent = Budget.add(progress.spent, Budget.spentWith(event))
+      const spent = Budget.add(progress.spent, spentWith(event))
       if (progress.outcome !== undefined) return { ...progress, spent }
       const { text } = progress
       // When its session ends with it, that end tells why.

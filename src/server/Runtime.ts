@@ -117,6 +117,8 @@ export interface Options extends Parts {
   readonly modelLimits?: ModelTimes | undefined
   /** Requests under way at a provider of models (default 64). */
   readonly modelConcurrency?: number | undefined
+  /** How often a provider of models is asked; beyond it requests wait (default: as often as it takes). */
+  readonly modelRate?: Rate | undefined
   /** What is let go of once it is old (default nothing). */
   readonly retention?: Retention | undefined
   /** MCP servers, as the `mcpServers` of a `.mcp.json` declares them; their tools stand beside all others. */
@@ -140,11 +142,11 @@ const toolSet = ({ toolkits = [], tools = [] }: Options, scratch: string) =>
     )
   )
 
-const model = ({ model, modelConcurrency: concurrency, models = [] }: Options) => {
+const model = ({ model, modelConcurrency: concurrency, modelRate: rate, models = [] }: Options) => {
   if (model !== undefined) {
-    return ResilientModel.layer({ provider: "own", name: "own", concurrency }).pipe(Layer.provide(model))
+    return ResilientModel.layer({ provider: "own", name: "own", concurrency, rate }).pipe(Layer.provide(model))
   }
-  return isReadonlyArrayNonEmpty(models) ? ConfiguredModel.layer({ models, concurrency }) : OfflineModel.layer
+  return isReadonlyArrayNonEmpty(models) ? ConfiguredModel.layer({ models, concurrency, rate }) : OfflineModel.layer
 }
 
 const limits = ({ modelLimits }: Options) =>

@@ -46,6 +46,8 @@ export interface Settings {
   readonly modelLimits: ModelTimes
   /** Requests under way at a provider of models. */
   readonly modelConcurrency: number
+  /** How often a provider of models is asked. */
+  readonly modelRate: Rate | undefined
   /** How often one session may call tools. */
   readonly toolRate: Rate | undefined
   readonly limits: {
@@ -138,6 +140,10 @@ const fromConfig = Config.all({
     total: limit("ESPALIER_MODEL_LIMIT", Duration.minutes(10))
   }),
   modelConcurrency: Config.schema(int(1, 10_000), "ESPALIER_MODEL_CONCURRENCY").pipe(Config.withDefault(64)),
+  modelRate: Config.schema(int(1, 1_000_000), "ESPALIER_MODEL_CALLS_PER_MINUTE").pipe(
+    Config.map((limit): Rate => ({ limit, per: "1 minute" })),
+    Config.withDefault(undefined)
+  ),
   dataDirectory: Config.schema(Schema.NonEmptyString, "ESPALIER_DATA").pipe(Config.withDefault(undefined)),
   port: Config.schema(int(0, 65_535), "ESPALIER_PORT").pipe(Config.withDefault(4747)),
   permits: Config.schema(int(1, 256), "ESPALIER_PERMITS").pipe(Config.withDefault(3)),

@@ -4,6 +4,8 @@ import { AiError, LanguageModel } from "effect/ai"
 import { TestClock } from "effect/testing"
 import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
 import * as ResilientModel from "../../layers/model/ResilientModel.ts"
+import type { Options } from "../../layers/model/ResilientModel.ts"
+import * as TokenRateLimits from "../../layers/limits/TokenRateLimits.ts"
 import { Breakers } from "../../services/limits/Breakers.ts"
 import { read, write } from "../../services/model/ownMetadata.ts"
 import { recordingBus } from "../support/RecordingBus.ts"
@@ -38,7 +40,7 @@ const candidate = (told: Told, name: string, script: Script) =>
 const world = <A, E>(
   scripts: Readonly<Record<string, Script>>,
   test: (model: LanguageModel.LanguageModel, told: Told) => Effect.Effect<A, E, Breakers | Scope.Scope>,
-  concurrency?: number
+  options?: Pick<Options, "concurrency" | "rate">
 ) =>
   Effect.gen(function* () {
     const told: Told = { asked: [] }
@@ -46,9 +48,14 @@ const world = <A, E>(
       candidate(told, name, script)
     )
     if (first === undefined) return yield* Effect.die("no model")
-    const model = yield* ResilientModel.make({ candidates: [first, ...rest], concurrency })
+    const model = yield* ResilientModel.make({ candidates: [first, ...rest], ...options })
     return yield* test(model, told)
-  }).pipe(Effect.provide(PersistenceBreakers.layer().pipe(Layer.provide(recordingBus([])))), Effect.scoped)
+  }).pipe(
+    Effect.provide(
+      Layer.mergeAll(PersistenceBreakers.layer().pipe(Layer.provide(recordingBus([]))), TokenRateLimits.layer())
+    ),
+    Effect.scoped
+  )
 
 const ask = (model: LanguageModel.LanguageModel) => Stream.runCollect(model.streamText({ prompt: "go" }))
 const textOf = (parts: ReadonlyArray<{ readonly type: string }>) =>
@@ -315,7 +322,26 @@ describe("requests under way", () => {
         assert.strictEqual(open, 0)
         assert.strictEqual(most, 4)
       }),
-      4
+      { concurrency: 4 }
     )
   })
+
+  it.effect("keep to the rate at which a provider is to be asked, and wait for their time", () =>
+    world(
+      { "a/m": () => says("x") },
+      Effect.fnUntraced(function* (model, { asked }) {
+        const begin = yield* Clock.currentTimeMillis
+        const all = Effect.forEach(Array.from({ length: 12 }), () => ask(model), { concurrency: "unbounded" })
+        const exit = yield* run(all, "500 millis")
+        assert.isTrue(Exit.isSuccess(exit))
+        const at = asked.map(([, time]) => time - begin)
+        // Three at once, and one more each ten seconds.
+        assert.deepStrictEqual(
+          at.map((time) => Math.round(time / 10_000)),
+          [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+        )
+      }),
+      { rate: { limit: 6, per: "1 minute", burst: 3 } }
+    )
+  )
 })

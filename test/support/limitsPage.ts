@@ -203,6 +203,16 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
         }
       ]
     }),
+    {
+      what: "requests a minute to a provider of models",
+      byDefault: settings.modelRate === undefined ? "as many as it takes" : count(settings.modelRate.limit),
+      setting: "ESPALIER_MODEL_CALLS_PER_MINUTE",
+      ...times("1", "1000000"),
+      refuses: ["0", "1000001", "-1"],
+      option: "modelRate",
+      beyond: "they wait their turn",
+      metric: "espalier_rate_limited_total"
+    },
     { what: "tool calls of a round", byDefault: count(MAX_CALLS), beyond: "refused", failure: "too_many_calls" }
   ],
   Tools: [

@@ -1,9 +1,9 @@
 /**
  * Reads a web stream ahead of its reader, a bounded number of parts, and hands over all there are at once: parts come
- * in bursts, and a fiber that wakes for each of them would cost more than what it reads.
+ * in bursts, and a fiber that goes on for each of them would cost more than what it reads.
  */
 import { Cause, Effect } from "effect"
-import type { NonEmptyReadonlyArray } from "effect/Array"
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import type { Pull } from "effect"
 
 /** Parts that are read ahead. */
@@ -29,24 +29,21 @@ export const make = <Raw, A, E>(
   const reader = stream.getReader()
   let buffer: Array<A> = []
   let ended: Step<A, E> | undefined
-  let waiting: ((step: Step<A, E>) => void) | undefined
+  let waiting: (() => void) | undefined
   let isReading = false
   /** Nothing more can come of the stream. */
   let isOver = false
 
   const take = (): Step<A, E> | undefined => {
-    const [first, ...rest] = buffer
-    if (first === undefined) return ended
+    const parts = buffer
+    if (!isReadonlyArrayNonEmpty(parts)) return ended
     buffer = []
-    return Effect.succeed([first, ...rest])
+    return Effect.succeed(parts)
   }
   const wake = () => {
-    if (waiting === undefined) return
-    const step = take()
-    if (step === undefined) return
     const resume = waiting
     waiting = undefined
-    resume(step)
+    resume?.()
   }
   const end = (step: Step<A, E>) => {
     isReading = false
@@ -68,8 +65,7 @@ export const make = <Raw, A, E>(
     if (accepted.part !== undefined) buffer.push(accepted.part)
     isReading = false
     read()
-    // Whoever waits is woken after what has come with this part has been read too.
-    if (waiting !== undefined && buffer.length > 0) queueMicrotask(wake)
+    if (buffer.length > 0) wake()
   }
   const read = () => {
     if (isReading || ended !== undefined || buffer.length >= CAPACITY) return
@@ -87,16 +83,17 @@ export const make = <Raw, A, E>(
     return true
   }
 
-  return {
-    pull: Effect.callback<NonEmptyReadonlyArray<A>, E | Cause.Done>((resume) => {
-      read()
-      const step = take()
-      if (step === undefined) waiting = resume
-      else resume(step)
-      return Effect.sync(() => {
-        waiting = undefined
-      })
-    }),
-    close
-  }
+  const arrival = Effect.callback<void>((resume) => {
+    waiting = () => resume(Effect.void)
+    return Effect.sync(() => {
+      waiting = undefined
+    })
+  })
+  const pull: Step<A, E> = Effect.suspend(() => {
+    read()
+    // After a wait, what has come in the same burst is read before any of it is handed over.
+    return take() ?? Effect.andThen(arrival, Effect.andThen(Effect.yieldNow, pull))
+  })
+
+  return { pull, close }
 }
