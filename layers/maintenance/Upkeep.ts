@@ -4,7 +4,7 @@
  * `system:maintenance`.
  *
  * Of directories it removes only real directories of our own naming, directly below the scratch directory, and follows no symbolic
- * link: not the scratch directory itself, not what lies in it.
+ * link: not the scratch directory itself, not what lies in it, not one that is put there meanwhile.
  */
 import { Clock, type Duration, Effect, FileSystem, Layer, Option, Path } from "effect"
 import { EventBus } from "../../services/events/EventBus.ts"
@@ -14,6 +14,7 @@ import { isLeftOver, ownerOf } from "../../services/maintenance/LeftOver.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import { Workers } from "../../services/supervision/Places.ts"
 import { letGo } from "./LetGo.ts"
+import { removeTree } from "./removeTree.ts"
 
 export interface Options {
   /** Where working directories are made. */
@@ -63,23 +64,24 @@ const make = Effect.fnUntraced(function* ({ interval = "1 hour", retention = {},
     for (const name of names) {
       const owner = ownerOf(name)
       if (owner === undefined) continue
-      const directory = path.join(scratch, name)
-      const info = yield* Effect.option(fs.lstat(directory))
+      const info = yield* Effect.option(fs.lstat(path.join(scratch, name)))
       if (Option.isNone(info) || info.value.type !== "Directory") continue
       const createdAt = Option.map(info.value.birthtime, (date) => date.getTime()).pipe(
         // A file system that does not know says 1970.
         Option.filter((time) => time > 0),
         Option.getOrUndefined
       )
-      if (isLeftOver(owner, createdAt, now)) found.push(directory)
+      if (isLeftOver(owner, createdAt, now)) found.push(name)
     }
     return found
   })
 
-  const remove = (directory: string) =>
-    fs.remove(directory, { recursive: true, force: true }).pipe(
+  const remove = (name: string) =>
+    removeTree(scratch, name).pipe(
       Effect.as(1),
-      Effect.catch((error) => Effect.as(Effect.logWarning(`${directory} is left over and cannot be removed`, error), 0))
+      Effect.catch((error) =>
+        Effect.as(Effect.logWarning(`${path.join(scratch, name)} is left over and cannot be removed`, error), 0)
+      )
     )
 
   const run = Effect.gen(function* () {
