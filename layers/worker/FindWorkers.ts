@@ -10,7 +10,8 @@ import type { Journal } from "../../services/journal/Journal.ts"
 import { summarize, type WorkerSummary } from "../../services/worker/Worker.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import { type ListWorkers, WorkerNotFound } from "../../services/worker/WorkerPool.ts"
-import { type PoolState, view } from "./PoolState.ts"
+import { view } from "./PoolEntry.ts"
+import type { PoolState } from "./PoolState.ts"
 import { decodeSummary, page, prefix, readWorker } from "./RecoverWorkers.ts"
 
 export const make = (state: PoolState, journal: Journal["Service"]) => {

@@ -5,11 +5,11 @@ import { InvalidInput } from "../../services/InvalidInput.ts"
 import { maxPermits } from "../../services/worker/PoolLimits.ts"
 import type { PoolMode } from "../../services/worker/PoolStatus.ts"
 import { PoolNotFound, type Resize } from "../../services/worker/WorkerPool.ts"
-import type { PoolPart } from "./PoolPart.ts"
+import type { Part } from "./PoolEntry.ts"
 import type { PoolState } from "./PoolState.ts"
 
 /** The sizes that a resize leads to. One that has not scaled itself keeps its bounds at its permits. */
-const resized = (part: PoolPart, { max, min, permits }: Resize) => {
+const resized = (part: Part, { max, min, permits }: Resize) => {
   const isFixed = part.min === part.max && min === undefined && max === undefined
   const to = permits ?? part.schedule.permits
   if (isFixed) return { to, min: to, max: to }

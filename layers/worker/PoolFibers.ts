@@ -7,8 +7,8 @@ import * as Topic from "../../services/events/Topic.ts"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import type { SupervisorRef } from "../../services/supervision/Supervisor.ts"
 import * as Failures from "../../services/worker/WorkerFailures.ts"
-import type { PoolPart } from "./PoolPart.ts"
-import type { Entry, PoolState } from "./PoolState.ts"
+import type { Entry, Part } from "./PoolEntry.ts"
+import type { PoolState } from "./PoolState.ts"
 import type { WorkerRecords } from "./WorkerRecords.ts"
 
 /** Milliseconds until a supervisor that took no child is asked again. */
@@ -61,7 +61,7 @@ const whenDue = <E>(
     })
   )
 
-const expire = (state: PoolState, part: PoolPart, now: number) => {
+const expire = (state: PoolState, part: Part, now: number) => {
   const { limits, schedule } = part
   const failure = Failures.queueTimeout(limits.patience)
   for (let next = schedule.nextToExpire; next !== undefined && next.expiresAt <= now; next = schedule.nextToExpire) {

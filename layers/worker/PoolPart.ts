@@ -6,7 +6,6 @@ import type { NamedPool, PoolMode, ScalingStep } from "../../services/worker/Poo
 import { RecentWaits } from "../../services/worker/RecentWaits.ts"
 import type { Share } from "../../services/worker/FairQueue.ts"
 import { Schedule } from "../../services/worker/Schedule.ts"
-import type { Entry } from "./PoolState.ts"
 
 /** Changes of size that are remembered. */
 const maxHistory = 50
@@ -15,8 +14,9 @@ const maxShown = 20
 /** How much the newest run counts in the mean. */
 const weightOfNewest = 0.2
 
-export class PoolPart {
-  readonly schedule: Schedule<Entry>
+/** `A` is what waits in it. */
+export class PoolPart<A extends { readonly waitsSince: number }> {
+  readonly schedule: Schedule<A>
   mode: PoolMode = "open"
   min: number
   max: number
@@ -39,7 +39,7 @@ export class PoolPart {
   readonly name: string
   readonly limits: PoolLimits
 
-  constructor(name: string, limits: PoolLimits, onGrant: (entry: Entry) => void) {
+  constructor(name: string, limits: PoolLimits, onGrant: (entry: A) => void) {
     this.name = name
     this.limits = limits
     this.min = limits.min

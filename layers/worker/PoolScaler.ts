@@ -1,7 +1,7 @@
 /** Looks at the pools that scale themselves once a second and does what is planned; and opens those that warm up. */
 import { Effect } from "effect"
 import { initial, type Memory, planScale, planWarmUp } from "../../services/worker/planScale.ts"
-import type { PoolPart } from "./PoolPart.ts"
+import type { Part } from "./PoolEntry.ts"
 import type { PoolState } from "./PoolState.ts"
 import * as ProcessLoad from "./ProcessLoad.ts"
 
@@ -15,10 +15,10 @@ interface Watch {
 
 export const scaler = (state: PoolState, processLoad: ProcessLoad.ProcessLoad = ProcessLoad.make) => {
   const startedAt = state.now
-  const watches = new WeakMap<PoolPart, Watch>()
-  const isLookedAfter = (part: PoolPart) => !part.isWarm || part.min < part.max
+  const watches = new WeakMap<Part, Watch>()
+  const isLookedAfter = (part: Part) => !part.isWarm || part.min < part.max
 
-  const warmUp = (part: PoolPart, now: number) => {
+  const warmUp = (part: Part, now: number) => {
     const { min, permits, warmUp } = part.limits
     const since = now - startedAt
     const to = planWarmUp(since, warmUp, min, permits)
@@ -27,7 +27,7 @@ export const scaler = (state: PoolState, processLoad: ProcessLoad.ProcessLoad = 
       state.resize(part, to, "warm_up", `${Math.round(since / 1_000)} s after the start`)
   }
 
-  const scale = (part: PoolPart, now: number, load: ProcessLoad.Load) => {
+  const scale = (part: Part, now: number, load: ProcessLoad.Load) => {
     const { memory, arrived } = watches.get(part) ?? { memory: initial, arrived: part.arrived }
     const { permits, queued, running } = part.schedule
     // While permits are free, what waits is held back by its quota, or by an operator.

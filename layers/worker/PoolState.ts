@@ -7,16 +7,13 @@
  */
 import { type Clock, Deferred, Effect, Exit, Latch } from "effect"
 import type { StorageError } from "../../services/journal/StorageError.ts"
-import type { SessionId } from "../../services/session/SessionId.ts"
 import type { Topic } from "../../services/events/Topic.ts"
-import type { Waiting } from "../../services/worker/FairQueue.ts"
 import type { PoolEvent, ResizedBy } from "../../services/worker/PoolEvent.ts"
 import { defaultPool, type PoolLimits } from "../../services/worker/PoolLimits.ts"
 import { ProgressReports } from "../../services/worker/ProgressReports.ts"
 import type { Refusal } from "../../services/worker/Schedule.ts"
 import { defaultPriority, type Ticket } from "../../services/worker/Ticket.ts"
 import type { Worker } from "../../services/worker/Worker.ts"
-import type { WorkerEvent } from "../../services/worker/WorkerEvent.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import {
   PoolDraining,
@@ -26,45 +23,7 @@ import {
   WorkerNotFound
 } from "../../services/worker/WorkerPool.ts"
 import { PoolPart } from "./PoolPart.ts"
-
-/** How a worker ended. */
-export type End = Extract<WorkerEvent, { readonly _tag: "WorkerCompleted" | "WorkerFailed" | "WorkerCancelled" }>
-
-/**
- * `admitted`: holds a place, its first event is the caller's to journal. `queued`: waits. `granted`: has a permit and
- * is about to start. `running`: its child runs it. `ending`: how it ends is decided and not yet durable.
- */
-export type Phase = "admitted" | "queued" | "granted" | "running" | "ending" | "ended"
-
-/** A worker that has not ended. */
-export interface Entry {
-  readonly id: WorkerId
-  readonly topic: Topic
-  readonly sessionId: SessionId
-  /** The pool it belongs to, and its place in line there. */
-  readonly part: PoolPart
-  readonly ticket: Ticket
-  /** As its durable events make it. */
-  worker: Worker
-  phase: Phase
-  /** Whether its place still counts against the capacity, while it is admitted. */
-  holdsPlace: boolean
-  /** When the pool looks whether an admitted task has been forgotten by its caller. */
-  leaseEndsAt: number
-  waiting: Waiting<Entry> | undefined
-  /** Since when it waits, and since when it runs, on the clock of `PoolState.now`. */
-  waitsSince: number
-  runsSince: number
-  reports: ProgressReports
-  /** Why it was cancelled, once it was. */
-  cancelled: string | undefined
-  /** How a running worker ends, once that is decided. */
-  decided: End | undefined
-  /** Resolved when it is cancelled. */
-  readonly stop: Deferred.Deferred<string>
-  /** Resolved when its end is durable; fails when the journal refused it, and is then replaced. */
-  ended: Deferred.Deferred<End["_tag"], StorageError | WorkerNotFound>
-}
+import { type End, type Entry, make as makeEntry, type Part } from "./PoolEntry.ts"
 
 /** Ends that are decided and not durable; beyond this many nothing is admitted, since the store is not keeping up. */
 const maxUnsettled = 1000
@@ -86,9 +45,9 @@ export class PoolState {
   /** Wait for the settler to make their end durable. */
   readonly unsettled = new Map<Entry, End>()
   /** The pools by name. */
-  readonly parts: ReadonlyMap<string, PoolPart>
+  readonly parts: ReadonlyMap<string, Part>
   /** The one that everything runs on that names no other. */
-  readonly main: PoolPart
+  readonly main: Part
   /** Wait to be published. */
   untold: Array<PoolEvent> = []
 
@@ -135,7 +94,7 @@ export class PoolState {
   }
 
   /** Where the task would stand in line. */
-  ticketOf(part: PoolPart, { key, priority, sessionId }: Pick<Task, "sessionId" | "key" | "priority">): Ticket {
+  ticketOf(part: Part, { key, priority, sessionId }: Pick<Task, "sessionId" | "key" | "priority">): Ticket {
     return {
       session: sessionId,
       key,
@@ -145,7 +104,7 @@ export class PoolState {
   }
 
   /** Why nothing more is taken of it now, if so; counted, for it is about to be told. */
-  refuse(part: PoolPart, ticket: Ticket): PoolSaturated | QuotaExceeded | PoolDraining | undefined {
+  refuse(part: Part, ticket: Ticket): PoolSaturated | QuotaExceeded | PoolDraining | undefined {
     if (part.mode === "draining") {
       part.refused++
       return new PoolDraining({ pool: part.name })
@@ -162,9 +121,9 @@ export class PoolState {
   }
 
   /** Holds a place for a new worker that was just found not to be refused. */
-  admit(part: PoolPart, ticket: Ticket, worker: Worker, topic: Topic): Entry {
+  admit(part: Part, ticket: Ticket, worker: Worker, topic: Topic): Entry {
     part.schedule.reserve(ticket)
-    const entry = this.add(part, ticket, worker, topic, "admitted")
+    const entry = makeEntry(part, ticket, worker, topic, "admitted")
     entry.holdsPlace = true
     this.lease(entry)
     return entry
@@ -294,12 +253,12 @@ export class PoolState {
   }
 
   /** Sets a pool's permits, says so, and has it looked after. */
-  resize(part: PoolPart, to: number, by: ResizedBy, reason: string) {
+  resize(part: Part, to: number, by: ResizedBy, reason: string) {
     const { from } = part.resize(to, by, reason, this.clock.currentTimeMillisUnsafe())
     this.say({ _tag: "PoolResized", pool: part.name, from, to, by, reason })
   }
 
-  setMode(part: PoolPart, mode: PoolPart["mode"]) {
+  setMode(part: Part, mode: Part["mode"]) {
     if (part.mode === mode) return
     part.mode = mode
     part.isDrained = false
@@ -316,7 +275,7 @@ export class PoolState {
     this.noticeDrained(part)
   }
 
-  private noticeDrained(part: PoolPart) {
+  private noticeDrained(part: Part) {
     if (part.mode !== "draining" || part.isDrained || !part.isIdle) return
     part.isDrained = true
     this.say({ _tag: "PoolDrained", pool: part.name })
@@ -331,31 +290,9 @@ export class PoolState {
   /** A pool that is not there any more has left its work to the main one. */
   private addRecovered(worker: Worker, topic: Topic): Entry {
     const part = this.parts.get(worker.pool) ?? this.main
-    const entry = this.add(part, this.ticketOf(part, worker), worker, topic, "queued")
+    const entry = makeEntry(part, this.ticketOf(part, worker), worker, topic, "queued")
     this.live.set(entry.id, entry)
     return entry
-  }
-
-  private add(part: PoolPart, ticket: Ticket, worker: Worker, topic: Topic, phase: Phase): Entry {
-    return {
-      id: worker.id,
-      topic,
-      sessionId: worker.sessionId,
-      part,
-      ticket,
-      worker,
-      phase,
-      holdsPlace: false,
-      leaseEndsAt: 0,
-      waiting: undefined,
-      waitsSince: 0,
-      runsSince: 0,
-      reports: new ProgressReports(),
-      cancelled: undefined,
-      decided: undefined,
-      stop: Deferred.makeUnsafe(),
-      ended: Deferred.makeUnsafe()
-    }
   }
 
   private wait(entry: Entry, expiresAt: number) {
@@ -386,15 +323,3 @@ export class PoolState {
 }
 
 const nameOf = ({ key, session }: Ticket, of: "session" | "key"): string => (of === "session" ? session : (key ?? ""))
-
-/** A worker as it is now: what is durable, and what it has reported since. */
-export const view = (entry: Entry): Worker => {
-  if (entry.phase !== "running") {
-    return entry.phase === "ending" || entry.worker.status === "queued"
-      ? entry.worker
-      : { ...entry.worker, status: "queued" }
-  }
-  return entry.worker.status === "running"
-    ? { ...entry.worker, percent: entry.reports.percent, stage: entry.reports.stage }
-    : entry.worker
-}

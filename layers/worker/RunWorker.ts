@@ -16,7 +16,8 @@ import { type Tool, ToolCall, type ToolFailure } from "../../services/tools/Tool
 import type { Tools } from "../../services/tools/Tools.ts"
 import { jsonSize } from "../../services/worker/jsonSize.ts"
 import * as Failures from "../../services/worker/WorkerFailures.ts"
-import type { End, Entry, PoolState } from "./PoolState.ts"
+import type { End, Entry } from "./PoolEntry.ts"
+import type { PoolState } from "./PoolState.ts"
 import { makeScribe, progressEvent } from "./Scribe.ts"
 import { type Events, patiently, type WorkerRecords } from "./WorkerRecords.ts"
 

@@ -5,7 +5,8 @@
 import { Effect, Latch } from "effect"
 import type { Report } from "../../services/worker/ProgressReports.ts"
 import type { WorkerEvent } from "../../services/worker/WorkerEvent.ts"
-import type { Entry, PoolState } from "./PoolState.ts"
+import type { Entry } from "./PoolEntry.ts"
+import type { PoolState } from "./PoolState.ts"
 import type { Events, WorkerRecords } from "./WorkerRecords.ts"
 
 /** Milliseconds between two entries of one stage. */

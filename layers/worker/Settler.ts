@@ -4,7 +4,8 @@
  * told so and the ends stay decided; an end is never told before it is durable.
  */
 import { Effect } from "effect"
-import type { End, Entry, PoolState } from "./PoolState.ts"
+import type { End, Entry } from "./PoolEntry.ts"
+import type { PoolState } from "./PoolState.ts"
 import { patiently, type WorkerRecords } from "./WorkerRecords.ts"
 
 /** Ends in one append at most: keeps a single transaction short. */

@@ -9,7 +9,7 @@ import type { Topic } from "../../services/events/Topic.ts"
 import { type Append, Journal } from "../../services/journal/Journal.ts"
 import { fold, isEnded, summarize, type Worker } from "../../services/worker/Worker.ts"
 import type { WorkerEvent } from "../../services/worker/WorkerEvent.ts"
-import type { Entry } from "./PoolState.ts"
+import type { Entry } from "./PoolEntry.ts"
 
 export type Events = readonly [WorkerEvent, ...Array<WorkerEvent>]
 

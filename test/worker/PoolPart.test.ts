@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import { PoolPart } from "../../layers/worker/PoolPart.ts"
-import type { Entry } from "../../layers/worker/PoolState.ts"
+import type { Entry } from "../../layers/worker/PoolEntry.ts"
 import { resolvePools } from "../../services/worker/PoolLimits.ts"
 import { RecentWaits } from "../../services/worker/RecentWaits.ts"
 
 const part = (granted: Array<Entry> = []) => {
   const limits = resolvePools({ tools: { queue: 1_000 } }).pools.get("tools")
   if (limits === undefined) throw new Error("there always is a pool of that name")
-  return new PoolPart("tools", limits, (entry) => granted.push(entry))
+  return new PoolPart<Entry>("tools", limits, (entry) => granted.push(entry))
 }
 
 describe("RecentWaits", () => {
