@@ -132,7 +132,7 @@ const make = Effect.fnUntraced(function* ({
                 id: "keeper",
                 start: Effect.succeed(
                   Effect.forEach([...states.values()], (state) => keep(state, children), {
-                    concurrency: "unbounded",
+                    concurrency: states.size,
                     discard: true
                   })
                 )

@@ -22,7 +22,7 @@ import { carryOut, type Host as CarryOutHost, type Lost, type Place, takeUp } fr
 import * as FitContext from "./FitContext.ts"
 import { persist } from "./LiveSession.ts"
 import * as ModelRound from "./ModelRound.ts"
-import { type PlannedCall, plan } from "./PlanCall.ts"
+import { MAX_CALLS, type PlannedCall, plan } from "./PlanCall.ts"
 import { noTools, type OfferedTools } from "./Prompt.ts"
 import { eventAt, type JournalService } from "./SessionStore.ts"
 
@@ -81,7 +81,7 @@ const settleLeftovers = Effect.fnUntraced(function* (around: Surroundings, host:
   const places = leftovers.map((call) => [call, host.placeOf(call)] as const)
   const free = yield* slots
   yield* Effect.forEach(places, ([call, place]) => takeUp(around, host, free, call, place), {
-    concurrency: "unbounded",
+    concurrency: MAX_CALLS,
     discard: true
   })
 })
@@ -124,7 +124,7 @@ const runStep = Effect.fnUntraced(function* (
         call.refused === undefined ? carryOut(host, free, call, places.get(callId) ?? {}) : Effect.succeed(call.refused)
       return Effect.map(outcome, (outcome) => ({ callId, tool, args, outcome }))
     },
-    { concurrency: "unbounded" }
+    { concurrency: MAX_CALLS }
   )
   // In the order in which they were called, whichever ended first.
   return { _tag: "Assistant", text: answer.text, calls, parts: answer.answer?.parts, sequence: host.state().sequence }
