@@ -170,6 +170,8 @@ export const make = Effect.fnUntraced(function* (
     }
     const call: Call = { rpc, awaited, principal, payload: frame.payload }
     const go = Effect.suspend(() => {
+      // It may have gone while the call was held back, and then nobody would count the call out again.
+      if (connections.get(clientId) !== connection) return Effect.void
       begin(connection, frame.id, call)
       return accept(clientId, frame).pipe(
         Effect.catchDefect((defect) => fail(clientId, frame.id, defect)),
