@@ -79,6 +79,8 @@ export interface Parts {
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
   /** Who answers what MCP servers ask while their tools run. */
   readonly mcpQuestions?: Layer.Layer<McpQuestions, StartError, LanguageModel.LanguageModel> | undefined
+  /** Where it is kept which tools of MCP servers were approved. */
+  readonly mcpApprovals?: Layer.Layer<McpApprovals, StartError> | undefined
   readonly workerPool?:
     | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | RateLimits | Workers | ToolExecutors>
     | undefined
@@ -190,6 +192,7 @@ const pool = (options: Options) =>
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<McpApprovals, E, R>) => {
+  const approved: Layer.Layer<McpApprovals, E | StartError, R> = options.mcpApprovals ?? approvals
   const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(Layer.provide(toolSet(options, scratch)))
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
@@ -211,7 +214,7 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provideMerge(mcp(options)),
-    Layer.provide(approvals),
+    Layer.provide(approved),
     Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
     Layer.provide(model(options)),
     Layer.provide(limits(options)),
