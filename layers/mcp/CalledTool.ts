@@ -105,6 +105,7 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
 
   return {
     name,
+    server: state.name,
     description: definition.description,
     parameters: definition.inputSchema,
     annotations: {

@@ -59,6 +59,8 @@ export interface Annotations {
 export interface Tool {
   readonly name: string
   readonly description: string
+  /** The MCP server that it is of, by its name; absent for the runtime's own. */
+  readonly server?: string | undefined
   /** JSON Schema (draft 2020-12) of the arguments. */
   readonly parameters: Schema.JsonObject
   readonly annotations: Annotations
