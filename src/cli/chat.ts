@@ -11,6 +11,7 @@ import { inShort } from "../../services/tools/Tools.ts"
 import type * as Client from "../client.ts"
 import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
+import { mcpFlag, seenBy } from "./mcpFlag.ts"
 import { insist } from "./insist.ts"
 import * as Lines from "./Lines.ts"
 import { root, withClient } from "./Root.ts"
@@ -279,9 +280,10 @@ export const chat = Command.make(
       Argument.withDescription('Go on with this session (default: a new one); see "espalier session list"'),
       Argument.optional
     ),
-    title: Flag.String("title").pipe(Flag.withDescription("What a new session is about"), Flag.optional)
+    title: Flag.String("title").pipe(Flag.withDescription("What a new session is about"), Flag.optional),
+    mcp: mcpFlag
   },
-  ({ session: asked, title }) =>
+  ({ mcp, session: asked, title }) =>
     withClient((espalier) =>
       Effect.gen(function* () {
         const { json } = yield* root
@@ -290,7 +292,7 @@ export const chat = Command.make(
         }
         const screen = Talk.screen()
         const session = yield* Option.match(asked, {
-          onNone: () => espalier.StartSession({ title: "chat", ...given({ title }) }),
+          onNone: () => espalier.StartSession({ title: "chat", ...given({ title }), ...seenBy(mcp) }),
           onSome: (sessionId) => espalier.GetSession({ sessionId })
         })
         if (Option.isSome(asked)) yield* showPast({ espalier, sessionId: session.id, screen }, session.sequence)
