@@ -139,7 +139,7 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
   const fit = FitContext.make({
     strategy: around.compaction,
     ask: (entries) =>
-      Effect.flatMap(around.offered(host.state().permission), (offered) =>
+      Effect.flatMap(around.offered(host.state()), (offered) =>
         ModelRound.ask(
           around.model,
           around.limits,
