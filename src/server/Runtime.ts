@@ -51,6 +51,7 @@ import { McpServers } from "../../services/mcp/McpServers.ts"
 import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import { type Limits as ModelTimes, ModelLimits } from "../../services/model/ModelLimits.ts"
+import { Models } from "../../services/model/Models.ts"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
@@ -160,6 +161,9 @@ const model = ({ model, modelConcurrency: concurrency, modelRate: rate, models =
   return isReadonlyArrayNonEmpty(models) ? ConfiguredModel.layer({ models, concurrency, rate }) : OfflineModel.layer
 }
 
+const named = ({ model, models = [] }: Options) =>
+  Layer.succeed(Models, model === undefined ? models.map(({ name }) => name) : ["own"])
+
 const limits = ({ modelLimits }: Options) =>
   modelLimits === undefined ? Layer.empty : Layer.succeed(ModelLimits, modelLimits)
 
@@ -240,6 +244,7 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     Layer.provideMerge(model(options)),
     Layer.provide(limits(options)),
     Layer.provide(ReapedProcesses.layer),
+    Layer.merge(named(options)),
     Layer.provideMerge(RegistryRouter.layer),
     Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(options.breakers), TokenRateLimits.layer())),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
