@@ -28,7 +28,6 @@ const decode = Schema.decodeUnknownSync(Schema.fromJsonString(Body))
 
 export type Asked = ScriptedServer.Asked<Body>
 export type Script = ScriptedServer.Script<Body>
-export type Asked = ScriptedServer.Asked<Body>
 
 export const chunk = (delta: unknown, finish: string | null = null, usage?: unknown): ScriptedServer.Step => ({
   _tag: "Data",
