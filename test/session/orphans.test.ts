@@ -118,7 +118,6 @@ describe("what reaches a provider", () => {
           }
         }
       }),
-    { arbitrary: { runs: process.env["ESPALIER_LONG"] === "1" ? 10_000 : 300 } },
-    600_000
+    { arbitrary: { runs: process.env["ESPALIER_LONG"] === "1" ? 10_000 : 300 }, timeout: 600_000 }
   )
 })
