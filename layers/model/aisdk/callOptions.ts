@@ -114,7 +114,18 @@ const message = (message: Prompt.Message): LanguageModelV4Message => {
   }
 }
 
-const promptOf = ({ content }: Prompt.Prompt): LanguageModelV4Prompt => content.map(message)
+/** What was said more than once without an answer is one message: the templates of many models take no two in a row. */
+const promptOf = ({ content }: Prompt.Prompt): LanguageModelV4Prompt => {
+  const prompt: Array<LanguageModelV4Message> = []
+  for (const next of content.map(message)) {
+    const last = prompt.at(-1)
+    const isMore = last?.role === "user" && next.role === "user"
+    if (isMore && last.providerOptions === undefined && next.providerOptions === undefined) {
+      prompt[prompt.length - 1] = { role: "user", content: [...last.content, ...next.content] }
+    } else prompt.push(next)
+  }
+  return prompt
+}
 
 const schemas = new WeakMap<Tool.Any, FunctionTool["inputSchema"]>()
 
