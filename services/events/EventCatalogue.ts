@@ -170,7 +170,11 @@ export const events: Catalogue<RuntimeEvent> = {
   TextDelta: {
     when: "The model said a piece of its answer. Passing: it has no sequence, is never replayed, and may be missed.",
     by: "the turn, while it streams",
-    fields: { turnId: turn, text: "the piece" }
+    fields: {
+      turnId: turn,
+      text: "the piece",
+      from: "characters of its message before it: more than were heard when pieces were missed, 0 when it is begun anew"
+    }
   },
   SessionHibernated: {
     when: "It was idle for long enough to leave memory; its next message wakes it. Passing.",

@@ -202,6 +202,8 @@ export class GatewayRpcs extends RpcGroup.make(
     success: Schema.Array(Message),
     error: Schema.Union([...common, StorageError, SessionNotFound])
   }),
+  /** What answers, and what stands in for it, in order: `provider/model`, `own` for one by embedding; none without a model. */
+  Rpc.make("ListModels", { success: Schema.Array(Schema.String), error: Schema.Union([...common]) }),
   Rpc.make("ListTools", { success: Schema.Array(ToolDescription), error: Schema.Union([...common]) }),
   Rpc.make("RunTool", {
     payload: {

@@ -302,6 +302,7 @@ export const toSession = (state: SessionState): Session => ({
   permissions: state.permission.pending.map(({ permissionId }) => permissionId),
   workers:
     state.calls.length === 0 ? none : state.calls.flatMap(({ workerId }) => (workerId === undefined ? [] : [workerId])),
+  spent: state.spent,
   subSessions: state.subs.length === 0 ? none : state.subs.map(({ sessionId }) => sessionId),
   sequence: state.sequence
 })

@@ -11,6 +11,7 @@ import { given } from "./given.ts"
 import { mcpFlag, seenBy } from "./mcpFlag.ts"
 import { insist } from "./insist.ts"
 import { root, withClient } from "./Root.ts"
+import * as Screen from "./Screen.ts"
 import * as Talk from "./Talk.ts"
 import * as Terminal from "./Terminal.ts"
 
@@ -39,7 +40,7 @@ const ask = Effect.fnUntraced(function* (
   const { json } = yield* root
   const sessionId = session.id
   const messageId = yield* generateMessageId
-  const screen = json ? Talk.silent : Talk.screen()
+  const screen = json ? Screen.silent : Screen.plain()
   const talk = Talk.make(espalier, screen)
   const listening = yield* Deferred.make<void>()
   const isHere = Deferred.succeed(listening, undefined)

@@ -52,6 +52,7 @@ import { McpServers } from "../../services/mcp/McpServers.ts"
 import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import { type Limits as ModelTimes, ModelLimits } from "../../services/model/ModelLimits.ts"
+import { Models } from "../../services/model/Models.ts"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
@@ -80,6 +81,8 @@ export interface Parts {
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
   /** Who answers what MCP servers ask while their tools run. */
   readonly mcpQuestions?: Layer.Layer<McpQuestions, StartError, LanguageModel.LanguageModel> | undefined
+  /** Where it is kept which tools of MCP servers were approved. */
+  readonly mcpApprovals?: Layer.Layer<McpApprovals, StartError> | undefined
   readonly workerPool?:
     | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | RateLimits | Workers | ToolExecutors>
     | undefined
@@ -161,6 +164,9 @@ const model = ({ model, modelConcurrency: concurrency, modelRate: rate, models =
   return isReadonlyArrayNonEmpty(models) ? ConfiguredModel.layer({ models, concurrency, rate }) : OfflineModel.layer
 }
 
+const named = ({ model, models = [] }: Options) =>
+  Layer.succeed(Models, model === undefined ? models.map(({ name }) => name) : ["own"])
+
 const limits = ({ modelLimits }: Options) =>
   modelLimits === undefined ? Layer.empty : Layer.succeed(ModelLimits, modelLimits)
 
@@ -213,6 +219,7 @@ const pool = (options: Options) =>
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<McpApprovals, E, R>) => {
+  const approved: Layer.Layer<McpApprovals, E | StartError, R> = options.mcpApprovals ?? approvals
   const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(Layer.provide(toolSet(options, scratch)))
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
@@ -234,11 +241,12 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provideMerge(mcp(options, scratch)),
-    Layer.provide(approvals),
+    Layer.provide(approved),
     Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
     Layer.provide(model(options)),
     Layer.provide(limits(options)),
     Layer.provide(ReapedProcesses.layer),
+    Layer.merge(named(options)),
     Layer.provideMerge(RegistryRouter.layer),
     Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(options.breakers), TokenRateLimits.layer())),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),

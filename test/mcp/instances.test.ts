@@ -7,11 +7,13 @@ import type { McpServerDeclaration } from "../../services/mcp/McpConfig.ts"
 import { McpServers } from "../../services/mcp/McpServers.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
+import { Chaos } from "../../services/supervision/Chaos.ts"
 import { Root } from "../../services/supervision/Places.ts"
 import { Tools } from "../../services/tools/Tools.ts"
 import { type Worker } from "../../services/worker/Worker.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import * as Runtime from "../../src/server/Runtime.ts"
+import { httpServer } from "../support/McpHttpServer.ts"
 import { fake, server, textOf, until } from "../support/McpWorld.ts"
 import { isRunning as isAlive } from "../support/processes.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
@@ -157,6 +159,45 @@ describe("a server of sessions", () => {
       assert.notStrictEqual((yield* where(one)).pid, mine.pid)
       assert.strictEqual((yield* where(two)).pid, other.pid)
     }).pipe(Effect.provide(layer({ own: own() })))
+  )
+
+  it.live("goes on when its keeper is killed, and still ends with its session", () =>
+    Effect.gen(function* () {
+      const id = yield* start()
+      const { pid } = yield* where(id)
+      yield* (yield* Chaos).kill("espalier/workers/mcp/keeper")
+      assert.strictEqual((yield* where(id)).pid, pid)
+      yield* (yield* SessionManager).stop(id)
+      yield* gone(pid)
+      yield* none
+    }).pipe(Effect.provide(layer({ own: own() }, { chaos: true })))
+  )
+
+  it.live("over HTTP is a connection of the session's own, with its headers", () =>
+    Effect.gen(function* () {
+      const { seen, url } = yield* httpServer({ forgetsAfter: 1_000 })
+      const declared: McpServerDeclaration = {
+        type: "http",
+        url,
+        headers: { "x-session": "${ESPALIER_SESSION_ID}" },
+        espalier: { trust: true, scope: "session" }
+      }
+      const [one, two] = yield* Effect.gen(function* () {
+        const [one, two] = [yield* start(), yield* start()]
+        assert.strictEqual((yield* echo(one)).status, "completed")
+        assert.strictEqual((yield* echo(two)).status, "completed")
+        yield* (yield* SessionManager).stop(one)
+        yield* until("own", ({ instances }) => instances.length === 1)
+        return [one, two] as const
+      }).pipe(Effect.provide(layer({ own: declared })))
+      const callsOf = (session: string) =>
+        seen.headers.flatMap((headers, at) => (headers["x-session"] === session ? [seen.methods[at]] : []))
+      assert.strictEqual(callsOf("none").at(-1), "DELETE")
+      for (const id of [one, two]) {
+        assert.include(callsOf(id), "POST tools/call")
+        assert.strictEqual(callsOf(id).at(-1), "DELETE")
+      }
+    }).pipe(Effect.scoped)
   )
 
   it.live("that cannot be started for a session fails that session's calls, in words that say why", () =>
