@@ -31,6 +31,7 @@ import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
 import * as AgentsFile from "../../layers/session/AgentsFile.ts"
+import * as JournaledSessionRecords from "../../layers/session/JournaledSessionRecords.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -52,6 +53,7 @@ import { McpServers } from "../../services/mcp/McpServers.ts"
 import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import { type Limits as ModelTimes, ModelLimits } from "../../services/model/ModelLimits.ts"
+import { Models } from "../../services/model/Models.ts"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
@@ -62,7 +64,7 @@ import type { Processes } from "../../services/processes/Processes.ts"
 import type { Supervisor } from "../../services/supervision/Supervisor.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
-import { maxPermits, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
+import { maxPermits, mcpPool, type PoolOptions, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { version } from "../version.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
@@ -87,6 +89,15 @@ export interface Parts {
     | undefined
 }
 
+export interface McpLimits {
+  /** Calls of their tools under way at a time, a quarter of them for one server (default 64). */
+  readonly permits?: number | undefined
+  /** Calls that may wait, a quarter of them for one server (default 1,000). */
+  readonly queue?: number | undefined
+  /** Servers of sessions that run at a time, all together (default 32). */
+  readonly instances?: number | undefined
+}
+
 export interface Options extends Parts {
   /** Workers of the pool `tools` that run at a time (default 3). */
   readonly permits?: number | undefined
@@ -94,8 +105,10 @@ export interface Options extends Parts {
   readonly queue?: number | undefined
   /** How long a task may wait (default 30 seconds). */
   readonly patience?: Duration.Input | undefined
-  /** Pools by name: more of one's own, and more to say of `tools`, `cpu` and `exports`. */
+  /** Pools by name: more of one's own, and more to say of `tools`, `cpu`, `exports` and `mcp`. */
   readonly pools?: Pools | undefined
+  /** How much of MCP servers runs at a time. */
+  readonly mcp?: McpLimits | undefined
   /** How often one session may call tools, all of them together (default: as often as it likes). */
   readonly toolRate?: Rate | undefined
   /** When a dependency that fails is left alone, and for how long (default: after 5 failures, for 1 s to 1 min). */
@@ -152,32 +165,46 @@ const model = ({ model, modelConcurrency: concurrency, modelRate: rate, models =
   return isReadonlyArrayNonEmpty(models) ? ConfiguredModel.layer({ models, concurrency, rate }) : OfflineModel.layer
 }
 
+const named = ({ model, models = [] }: Options) =>
+  Layer.succeed(Models, model === undefined ? models.map(({ name }) => name) : ["own"])
+
 const limits = ({ modelLimits }: Options) =>
   modelLimits === undefined ? Layer.empty : Layer.succeed(ModelLimits, modelLimits)
 
 /** The declared MCP servers. */
-const mcp = ({ mcpServers = [] }: Options) =>
+const mcp = ({ mcp: { instances } = {}, mcpServers = [] }: Options, scratch: string) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const servers = yield* readServers(mcpServers)
       if (servers.length === 0) return NoMcpServers.layer
       // The SDK of MCP takes 30 MB, which whoever declares no server does not pay.
       const { layer } = yield* Effect.promise(() => import("../../layers/mcp/SupervisedMcpServers.ts"))
-      return layer({ servers, version })
+      return Layer.provide(layer({ servers, version, instances, scratch }), JournaledSessionRecords.layer)
     })
   )
 
+/** The pool of MCP servers: none has more of it than a quarter, so that one that hangs leaves room for the others. */
+const mcpPoolOf = ({ permits = 64, queue = 1_000 }: McpLimits, given: PoolOptions = {}): PoolOptions => {
+  const all = { permits, queue, apart: true, ...given }
+  const share = { running: quarter(all.permits ?? permits), queued: quarter(all.queue ?? queue) }
+  return { ...all, perKey: { ...share, ...given.perKey } }
+}
+
+const quarter = (of: number): number => Math.max(1, Math.floor(of / 4))
+
 /** The pools there are: `cpu` runs as many as there are processors, `exports` one at a time. */
 export const poolsOf = ({
+  mcp = {},
   patience,
   permits,
   pools,
   queue
-}: Pick<Options, "permits" | "queue" | "patience" | "pools">): Pools => ({
+}: Pick<Options, "permits" | "queue" | "patience" | "pools" | "mcp">): Pools => ({
   ...pools,
   tools: { permits, queue, patience, ...pools?.["tools"] },
   cpu: { permits: Math.min(maxPermits, availableParallelism()), ...pools?.["cpu"] },
-  exports: { permits: 1, ...pools?.["exports"] }
+  exports: { permits: 1, ...pools?.["exports"] },
+  [mcpPool]: mcpPoolOf(mcp, pools?.[mcpPool])
 })
 
 const pool = (options: Options) =>
@@ -214,12 +241,14 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     ]),
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
-    Layer.provideMerge(mcp(options)),
+    Layer.provideMerge(mcp(options, scratch)),
     Layer.provide(approved),
     Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
-    Layer.provide(model(options)),
+    // For programs that have a question of their own, under the same limits as the sessions.
+    Layer.provideMerge(model(options)),
     Layer.provide(limits(options)),
     Layer.provide(ReapedProcesses.layer),
+    Layer.merge(named(options)),
     Layer.provideMerge(RegistryRouter.layer),
     Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(options.breakers), TokenRateLimits.layer())),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
