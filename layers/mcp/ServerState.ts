@@ -11,7 +11,7 @@ import type { Looked } from "../../services/mcp/ToolDefinition.ts"
 import { nameOf } from "../../services/mcp/toolNames.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import type { Tool, ToolFailure } from "../../services/tools/Tool.ts"
-import type { Check } from "./ArgumentChecks.ts"
+import type { Check } from "../../services/tools/argumentChecks.ts"
 import { Instance } from "./Instance.ts"
 
 /** The one of a session, which begins with its first call. */

@@ -10,7 +10,7 @@ import { type ApprovedTool, pinnedText, planApproval } from "../../services/mcp/
 import type { Looked, RefusedTool, ToolDefinition } from "../../services/mcp/ToolDefinition.ts"
 import { nameOf } from "../../services/mcp/toolNames.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
-import { Compiler } from "./ArgumentChecks.ts"
+import { Compiler } from "../../services/tools/argumentChecks.ts"
 import * as CalledTool from "./CalledTool.ts"
 import type { Instance } from "./Instance.ts"
 import type { ServerState } from "./ServerState.ts"

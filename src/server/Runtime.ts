@@ -243,7 +243,8 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     Layer.provideMerge(mcp(options, scratch)),
     Layer.provide(approved),
     Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
-    Layer.provide(model(options)),
+    // For programs that have a question of their own, under the same limits as the sessions.
+    Layer.provideMerge(model(options)),
     Layer.provide(limits(options)),
     Layer.provide(ReapedProcesses.layer),
     Layer.merge(named(options)),
