@@ -5,11 +5,12 @@
  *
  * Interrupting a request aborts it. It makes one attempt and waits for ever: `ResilientModel` has the patience.
  */
-import type { LanguageModelV4, SharedV4ProviderOptions } from "@ai-sdk/provider"
+import type { LanguageModelV4, LanguageModelV4StreamPart, SharedV4ProviderOptions } from "@ai-sdk/provider"
 import { Clock, Effect, Layer, Stream } from "effect"
 import { AiError, LanguageModel, type Response } from "effect/ai"
 import type { Price } from "../../services/model/Usage.ts"
 import { cutOff, isUnknownEvent, toReason } from "./aisdk/apiErrors.ts"
+import { listeners } from "./aisdk/boundedFetch.ts"
 import { callOptions } from "./aisdk/callOptions.ts"
 import * as PartPump from "./aisdk/PartPump.ts"
 import { structuredOutputOf } from "./aisdk/structuredOutput.ts"
@@ -24,6 +25,9 @@ export interface Options {
   /** Sent with every request, by provider: reasoning effort, cache hints … */
   readonly providerOptions?: SharedV4ProviderOptions | undefined
 }
+
+/** Milliseconds between two signs of life that are told of: far less than anybody waits for one. */
+const BEAT = 400
 
 const nameOf = ({ modelId, provider }: LanguageModelV4): string => `${provider.split(".", 1)[0] ?? provider}/${modelId}`
 
@@ -62,11 +66,20 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
         const aborting = new AbortController()
         let release = () => aborting.abort()
         yield* Effect.addFinalizer(() => Effect.sync(() => release()))
+        // A model that thinks is silent for minutes. That its provider is still there is told by a part that says nothing.
+        let beat = clock.currentTimeMillisUnsafe()
+        let tell: () => void = () => undefined
+        listeners.set(aborting.signal, () => {
+          const now = clock.currentTimeMillisUnsafe()
+          if (now - beat < BEAT) return
+          beat = now
+          tell()
+        })
         const { stream } = yield* Effect.tryPromise({
           try: () => model.doStream(callOptions(options, aborting.signal, asking)),
           catch: toError
         })
-        const pump = PartPump.make(
+        const pump = PartPump.make<LanguageModelV4StreamPart, StreamPart, AiError.AiError>(
           stream,
           (part) => {
             if (part.type === "error") {
@@ -78,6 +91,7 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
           },
           toError
         )
+        tell = () => pump.add({ type: "response-metadata", modelId: name })
         // Aborting what has ended by itself would only cost.
         release = () => {
           if (pump.close()) aborting.abort()

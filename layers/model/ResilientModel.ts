@@ -168,16 +168,21 @@ const begin = Effect.fnUntraced(function* <A extends { readonly type: string }, 
   const parts: Array<A> = []
   const begun: Begun<A, E, R> = { parts, pull }
   const ended: Begun<A, E, R> = { parts, pull: Cause.done() }
+  const limit = Duration.format(limits.idle)
   const listen = Effect.whileLoop({
     while: () => parts.every(({ type }) => type === "response-metadata"),
-    body: () => pull,
+    // By such parts a provider also shows that it is still there, so each begins the silence anew.
+    body: () =>
+      Effect.timeoutOrElse(pull, {
+        duration: limits.idle,
+        orElse: () => Effect.fail(refuse(name, "model_stalled", `nothing came for ${limit}`))
+      }),
     step: (more) => parts.push(...more)
   })
-  const limit = Duration.format(limits.idle)
   return yield* listen.pipe(
     Effect.timeoutOrElse({
-      duration: limits.idle,
-      orElse: () => Effect.fail(refuse(name, "model_stalled", `nothing came for ${limit}`))
+      duration: limits.total,
+      orElse: () => Effect.fail(refuse(name, "model_stalled", `no answer within ${Duration.format(limits.total)}`))
     }),
     Effect.as(begun),
     // It ended before it began: whoever reads it sees that for himself.

@@ -10,7 +10,7 @@ import { eventually } from "../support/eventually.ts"
 import { configuredModel } from "../support/wire/configuredModel.ts"
 import * as Wire from "../support/wire/Wire.ts"
 
-const { call, cut, raw, serve, silence, TAKEN, text, thought } = Wire
+const { call, cut, raw, serve, silence, TAKEN, text, thought, wait } = Wire
 
 const echo = Tool.dynamic("echo", {
   description: "Says it again",
@@ -210,6 +210,24 @@ export const modelWireContract = (wire: Wire.Wire) => {
         yield* eventually("the server sees it leave", () => requests.abandoned() === round && requests.open() === 0)
       }
     })
+  )
+
+  it.live("does not take for silence what a provider sends while its model thinks", () =>
+    Effect.gen(function* () {
+      const begun = wire.unfinished([])
+      const rest = wire.answer([text("Yes.")]).slice(begun.length)
+      const server = yield* serve(wire, () => [
+        ...begun,
+        ...Array.from({ length: 7 }, () => [wait(300), wire.alive]).flat(),
+        ...rest
+      ])
+      const parts = yield* LanguageModel.LanguageModel.pipe(
+        Effect.flatMap((model) => streamed(model)),
+        Effect.provide(configuredModel(wire, server.url, "1 second"))
+      )
+      assert.strictEqual(textOf(parts), "Yes.")
+      assert.strictEqual(server.requests.asked.length, 1)
+    }).pipe(Effect.scoped)
   )
 
   const lasting: ReadonlyArray<readonly [string, Wire.Reply, AiError.AiErrorReason["_tag"]]> = [

@@ -1,6 +1,7 @@
 /** Sessions over each wire format that a configured model speaks, and over one after the other. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
+import { ModelLimits } from "../../services/model/ModelLimits.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
 import { ended } from "../contracts/SessionManager.ts"
 import { sessionOverWireContract } from "../contracts/SessionOverWire.ts"
@@ -9,11 +10,44 @@ import { anthropicWire } from "../support/wire/AnthropicWire.ts"
 import { chatWire } from "../support/wire/ChatWire.ts"
 import { configuredModel } from "../support/wire/configuredModel.ts"
 import { responsesWire } from "../support/wire/ResponsesWire.ts"
-import { call, serve, text, thought, type Wire } from "../support/wire/Wire.ts"
+import { call, raw, serve, type Step, text, thought, wait, type Wire } from "../support/wire/Wire.ts"
 
 describe("a session over Anthropic's Messages", () => sessionOverWireContract(anthropicWire))
 describe("a session over OpenAI's Responses", () => sessionOverWireContract(responsesWire))
 describe("a session over chat completions", () => sessionOverWireContract(chatWire))
+
+describe("a session whose model thinks for long", () => {
+  const limits = { idle: Duration.seconds(1), total: Duration.minutes(1) }
+  const play = (sign: Step) =>
+    Effect.gen(function* () {
+      const said = [thought("Hm."), text("Yes.")]
+      const begun = responsesWire.unfinished(said.slice(0, 1))
+      const server = yield* serve(responsesWire, () => [
+        ...begun,
+        ...Array.from({ length: 7 }, () => [wait(300), sign]).flat(),
+        ...responsesWire.answer(said).slice(begun.length)
+      ])
+      return yield* Effect.gen(function* () {
+        const manager = yield* SessionManager
+        const { id } = yield* manager.start({})
+        yield* manager.send({ sessionId: id, text: "go" })
+        return yield* ended(id, 1)
+      }).pipe(
+        inProcess({ model: configuredModel(responsesWire, server.url, "1 second") }),
+        Effect.provideService(ModelLimits, limits)
+      )
+    }).pipe(Effect.provide(layerDurable), Effect.scoped)
+
+  it.live(
+    "waits while its provider shows that it is there, and no longer than its limit for bytes that say nothing",
+    () =>
+      Effect.gen(function* () {
+        assert.deepInclude(yield* play(responsesWire.alive), { outcome: "completed" })
+        const end = yield* play(raw("x"))
+        assert.strictEqual(end.failure?.code, "model_stalled")
+      })
+  )
+})
 
 describe("a session that changes its model", () => {
   const wires = [anthropicWire, responsesWire, chatWire]

@@ -13,6 +13,8 @@ type Step<A, E> = Effect.Effect<NonEmptyReadonlyArray<A>, E | Cause.Done>
 
 export interface PartPump<A, E> {
   readonly pull: Pull.Pull<NonEmptyReadonlyArray<A>, E>
+  /** Hands over a part that is not the stream's own, unless others wait to be. */
+  readonly add: (part: A) => void
   /** Lets go of the stream; false when it has ended by itself, and there is nothing to let go of. */
   readonly close: () => boolean
 }
@@ -95,5 +97,11 @@ export const make = <Raw, A, E>(
     return take() ?? Effect.andThen(arrival, Effect.andThen(Effect.yieldNow, pull))
   })
 
-  return { pull, close }
+  const add = (part: A): void => {
+    if (ended !== undefined || buffer.length > 0) return
+    buffer.push(part)
+    wake()
+  }
+
+  return { pull, add, close }
 }

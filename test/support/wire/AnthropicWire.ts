@@ -259,6 +259,7 @@ export const anthropicWire: Wire = {
         : [...opened(block, index), event("content_block_stop", { index })]
     )
   ],
+  alive: event("ping"),
   errorEvent: (kind) =>
     event(
       "error",

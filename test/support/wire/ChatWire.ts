@@ -170,6 +170,7 @@ export const chatWire: Wire = {
     ModelServer.data("[DONE]")
   ],
   unfinished: stepsOf,
+  alive: ModelServer.raw(": PROCESSING\n\n"),
   errorEvent: (kind) =>
     ModelServer.data(
       JSON.stringify({

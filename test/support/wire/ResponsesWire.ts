@@ -270,6 +270,7 @@ export const responsesWire: Wire = {
       index === blocks.length - 1 ? opened(block, index) : [...opened(block, index), done(block, index)]
     )
   ],
+  alive: event("keepalive", {}),
   errorEvent: (kind) =>
     kind === "overloaded"
       ? event("error", {

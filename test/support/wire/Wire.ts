@@ -62,6 +62,8 @@ export interface Wire {
   readonly answer: (blocks: ReadonlyArray<Block>, ending?: Ending) => ReadonlyArray<ScriptedServer.Step>
   /** An answer up to the end of its last block, which is left open. */
   readonly unfinished: (blocks: ReadonlyArray<Block>) => ReadonlyArray<ScriptedServer.Step>
+  /** What comes while a model thinks. */
+  readonly alive: ScriptedServer.Step
   /** An error in the middle of an answer. */
   readonly errorEvent: (kind: "overloaded" | "limited") => ScriptedServer.Step
   readonly refusal: (

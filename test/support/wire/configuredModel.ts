@@ -23,7 +23,11 @@ export const environment = (
   ...more
 })
 
-export const configuredModel = (wire: Wire, url: string): Layer.Layer<LanguageModel.LanguageModel> =>
+export const configuredModel = (
+  wire: Wire,
+  url: string,
+  idle: Duration.Input = "10 seconds"
+): Layer.Layer<LanguageModel.LanguageModel> =>
   Layer.effect(
     LanguageModel.LanguageModel,
     Effect.gen(function* () {
@@ -37,7 +41,7 @@ export const configuredModel = (wire: Wire, url: string): Layer.Layer<LanguageMo
       Effect.orDie
     )
   ).pipe(
-    Layer.provide(Layer.succeed(ModelLimits, { idle: Duration.seconds(10), total: Duration.minutes(1) })),
+    Layer.provide(Layer.succeed(ModelLimits, { idle: Duration.fromInputUnsafe(idle), total: Duration.minutes(1) })),
     Layer.provide(
       Layer.mergeAll(PersistenceBreakers.layer().pipe(Layer.provide(recordingBus([]))), TokenRateLimits.layer())
     )
