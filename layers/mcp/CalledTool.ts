@@ -7,7 +7,7 @@ import type { ApprovedTool } from "../../services/mcp/planApproval.ts"
 import { nameOf } from "../../services/mcp/toolNames.ts"
 import { type Tool, ToolCall, ToolFailure } from "../../services/tools/Tool.ts"
 import type { Connection } from "./Connection.ts"
-import type { ServerState } from "./ServerState.ts"
+import { type Caller, defaultDeadline, type ServerState } from "./ServerState.ts"
 
 /** For a server to become ready, when it is between two lives. */
 const patience = "10 seconds"
@@ -72,11 +72,17 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
       )
     }
     const reports = yield* Queue.sliding<Progress>(16)
+    let percent = 0
     yield* Queue.take(reports).pipe(
-      Effect.flatMap((report) => progress(percentOf(report), report.message ?? "")),
+      Effect.flatMap((report) => {
+        percent = percentOf(report)
+        return progress(percent, report.message ?? "")
+      }),
       Effect.forever,
       Effect.forkScoped
     )
+    const sign = Effect.suspend(() => progress(percent, "waits for an answer to what the server asks"))
+    const caller: Caller = { sessionId, sign }
     const raw = yield* connection
       .call(definition.name, args, (report) => void Queue.offerUnsafe(reports, report))
       .pipe(
@@ -93,9 +99,9 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
         }),
         (calling) =>
           Effect.acquireUseRelease(
-            Effect.sync(() => state.enter(sessionId)),
+            Effect.sync(() => state.enter(caller)),
             () => calling,
-            () => Effect.sync(() => state.leave(sessionId))
+            () => Effect.sync(() => state.leave(caller))
           )
       )
     const answer = fromServer(state.name, definition.name, raw)
@@ -113,7 +119,7 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
       classes: isGranted ? [] : ["exec", "network"],
       idempotent: grants.idempotent?.includes(definition.name) ?? false,
       needsPermission: !isGranted,
-      deadline: grants.deadline ?? Duration.seconds(300),
+      deadline: grants.deadline ?? defaultDeadline,
       hardCap: grants.hardCap ?? Duration.hours(1)
     },
     check: (args) => Effect.sync(() => issuesOf(args)),

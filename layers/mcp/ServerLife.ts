@@ -74,9 +74,7 @@ const live = (state: ServerState, version: string, life: number) =>
   Effect.gen(function* () {
     state.retryAt = undefined
     const link = yield* open(state)
-    const asked = yield* Asked.make(state.name, { sampling: state.config.grants.sampling ?? false }, () => [
-      ...state.callers.keys()
-    ])
+    const asked = yield* Asked.make(state)
     const connection = yield* Connection.make(link, asked, version)
     yield* takeOver(state, connection)
     link.onLost(() => disconnect(state, life))

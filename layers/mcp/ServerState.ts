@@ -2,7 +2,7 @@
  * What is known of one declared server, over all its lives: whether it can be called, which of its tools may be used, and
  * what it was last heard to have. The fibers that work on it are its supervised child and the keeper.
  */
-import { Latch, Semaphore } from "effect"
+import { Duration, Effect, Latch, Semaphore } from "effect"
 import type { Breakers } from "../../services/limits/Breakers.ts"
 import type { McpServer, McpServerState, McpTool } from "../../services/mcp/McpServer.ts"
 import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
@@ -13,6 +13,16 @@ import type { SessionId } from "../../services/session/SessionId.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Check } from "./ArgumentChecks.ts"
 import type { Connection } from "./Connection.ts"
+
+/** One call under way. */
+export interface Caller {
+  readonly sessionId: SessionId
+  /** That it waits for somebody else, as a sign of life. */
+  readonly sign: Effect.Effect<void>
+}
+
+/** The longest silence of a call. */
+export const defaultDeadline = Duration.seconds(300)
 
 const none: Plan = { usable: [], blocked: [], gone: [], firstSight: undefined }
 
@@ -33,8 +43,10 @@ export class ServerState {
   readonly gaveUp = Latch.makeUnsafe(false)
   /** Opens when a person wants another life of it. */
   readonly again = Latch.makeUnsafe(false)
-  /** Sessions with calls under way, and how many each has. */
-  readonly callers = new Map<SessionId, number>()
+  /** Calls under way, by the session that they are made for. */
+  readonly callers = new Map<SessionId, Set<Caller>>()
+  /** Who waits until a session has none. */
+  readonly #leaving = new Map<SessionId, Set<() => void>>()
   calls = 0
 
   /** One change of what is known of its tools at a time: what it says, and what a person approves. */
@@ -77,16 +89,46 @@ export class ServerState {
     for (const tool of plan.usable) this.#standing.set(tool.name, tool)
   }
 
-  enter(sessionId: SessionId): void {
+  enter(caller: Caller): void {
     this.calls++
-    this.callers.set(sessionId, (this.callers.get(sessionId) ?? 0) + 1)
+    const others = this.callers.get(caller.sessionId)
+    if (others === undefined) this.callers.set(caller.sessionId, new Set([caller]))
+    else others.add(caller)
   }
 
-  leave(sessionId: SessionId): void {
+  leave(caller: Caller): void {
+    const { sessionId } = caller
+    const left = this.callers.get(sessionId)
+    if (left?.delete(caller) !== true) return
     this.calls--
-    const left = (this.callers.get(sessionId) ?? 1) - 1
-    if (left > 0) this.callers.set(sessionId, left)
-    else this.callers.delete(sessionId)
+    if (left.size > 0) return
+    this.callers.delete(sessionId)
+    const waiting = this.#leaving.get(sessionId)
+    this.#leaving.delete(sessionId)
+    for (const resume of waiting ?? []) resume()
+  }
+
+  /** Returns when the session has no call under way. */
+  left(sessionId: SessionId): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      if (!this.callers.has(sessionId)) return resume(Effect.void)
+      const waiting = this.#leaving.get(sessionId) ?? new Set()
+      const done = () => resume(Effect.void)
+      this.#leaving.set(sessionId, waiting.add(done))
+      return Effect.sync(() => {
+        waiting.delete(done)
+        if (waiting.size === 0 && this.#leaving.get(sessionId) === waiting) this.#leaving.delete(sessionId)
+      })
+    })
+  }
+
+  /** Keeps the calls of a session alive for as long as it runs: it is not they that are silent. */
+  keepAlive(sessionId: SessionId): Effect.Effect<never> {
+    const pause = Duration.times(this.config.grants.deadline ?? defaultDeadline, 1 / 3)
+    const signs = Effect.suspend(() =>
+      Effect.forEach([...(this.callers.get(sessionId) ?? [])], ({ sign }) => sign, { discard: true })
+    )
+    return Effect.forever(Effect.andThen(signs, Effect.sleep(pause)))
   }
 
   describe(): McpServer {

@@ -8,6 +8,7 @@
 import type { LanguageModelV4, SharedV4ProviderOptions } from "@ai-sdk/provider"
 import { Clock, Effect, Layer, Stream } from "effect"
 import { AiError, LanguageModel, type Response } from "effect/ai"
+import { MaxOutputTokens } from "../../services/model/MaxOutputTokens.ts"
 import type { Price } from "../../services/model/Usage.ts"
 import { toReason } from "./aisdk/apiErrors.ts"
 import { callOptions } from "./aisdk/callOptions.ts"
@@ -35,10 +36,12 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
       : AiError.make({ module: name, method, reason: toReason(error, clock.currentTimeMillisUnsafe()) })
 
   const generateText = (options: LanguageModel.ProviderOptions) =>
-    Effect.tryPromise({
-      try: (signal) => model.doGenerate(callOptions(options, signal, providerOptions)),
-      catch: fail("generateText")
-    }).pipe(
+    Effect.flatMap(MaxOutputTokens, (most) =>
+      Effect.tryPromise({
+        try: (signal) => model.doGenerate(callOptions(options, signal, providerOptions, most)),
+        catch: fail("generateText")
+      })
+    ).pipe(
       Effect.map(({ content, finishReason, structuredOutputText, usage }): Array<Response.PartEncoded> => {
         const parts = content.flatMap((part) => contentPart(part) ?? [])
         const hasText = parts.some(({ type }) => type === "text")
@@ -56,11 +59,12 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
     Stream.fromPull(
       Effect.gen(function* () {
         const toError = fail("streamText")
+        const most = yield* MaxOutputTokens
         const aborting = new AbortController()
         let release = () => aborting.abort()
         yield* Effect.addFinalizer(() => Effect.sync(() => release()))
         const { stream } = yield* Effect.tryPromise({
-          try: () => model.doStream(callOptions(options, aborting.signal, providerOptions)),
+          try: () => model.doStream(callOptions(options, aborting.signal, providerOptions, most)),
           catch: toError
         })
         const pump = PartPump.make(

@@ -5,6 +5,7 @@
 import type { Recorded } from "../events/RuntimeEvent.ts"
 import { LOCAL } from "../access/Person.ts"
 import * as PermissionState from "../permission/PermissionState.ts"
+import * as QuestionState from "../question/QuestionState.ts"
 import * as Budget from "./Budget.ts"
 import type { Limits, Spending } from "./Budget.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
@@ -77,6 +78,7 @@ export interface SessionState {
   readonly turn: CurrentTurn | undefined
   readonly calls: ReadonlyArray<UnsettledCall>
   readonly permission: PermissionState.PermissionState
+  readonly questions: QuestionState.QuestionState
   readonly recent: RecentMessages.RecentMessages
   /** Of the newest event. */
   readonly sequence: number
@@ -129,6 +131,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       turn: undefined,
       calls: none,
       permission: PermissionState.fold(PermissionState.initial, event, sequence),
+      questions: QuestionState.initial,
       recent: RecentMessages.empty,
       sequence
     }
@@ -230,6 +233,11 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
     case "PermissionRequested":
     case "PermissionResolved":
       return { ...state, permission: PermissionState.fold(state.permission, event, sequence), updatedAt: at, sequence }
+    case "QuestionAsked":
+    case "QuestionSettled":
+      return { ...state, questions: QuestionState.fold(state.questions, event, sequence), updatedAt: at, sequence }
+    case "TextSampled":
+      return { ...spend(state, spentWith(event)), updatedAt: at, sequence }
     case "ToolCallSettled":
       return {
         ...state,
@@ -256,6 +264,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         calls: none,
         subs: none,
         permission: PermissionState.fold(state.permission, event, sequence),
+        questions: QuestionState.fold(state.questions, event, sequence),
         updatedAt: at,
         sequence
       }
@@ -276,7 +285,7 @@ export const isOpen = (state: SessionState): boolean =>
 
 export const statusOf = (state: SessionState): SessionStatus => {
   if (state.isEnded) return "ended"
-  if (state.permission.pending.length > 0) return "awaiting_permission"
+  if (state.permission.pending.length + state.questions.pending.length > 0) return "awaiting_permission"
   return state.turn === undefined ? "idle" : "thinking"
 }
 
@@ -297,6 +306,7 @@ export const toSession = (state: SessionState): Session => ({
   queued: state.waiting.length,
   ...(state.turn === undefined ? undefined : { turn: state.turn.id }),
   permissions: state.permission.pending.map(({ permissionId }) => permissionId),
+  questions: state.questions.pending.map(({ questionId }) => questionId),
   workers:
     state.calls.length === 0 ? none : state.calls.flatMap(({ workerId }) => (workerId === undefined ? [] : [workerId])),
   subSessions: state.subs.length === 0 ? none : state.subs.map(({ sessionId }) => sessionId),

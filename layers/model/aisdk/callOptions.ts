@@ -168,11 +168,13 @@ const formatOf = ({
 export const callOptions = (
   options: LanguageModel.ProviderOptions,
   abortSignal: AbortSignal,
-  providerOptions: SharedV4ProviderOptions | undefined
+  providerOptions: SharedV4ProviderOptions | undefined,
+  maxOutputTokens: number | undefined
 ): LanguageModelV4CallOptions => ({
   prompt: promptOf(options.prompt),
   ...toolsOf(options),
   ...formatOf(options),
   abortSignal,
+  ...(maxOutputTokens === undefined ? undefined : { maxOutputTokens }),
   ...(providerOptions === undefined ? undefined : { providerOptions })
 })
