@@ -3,11 +3,12 @@ import { Effect, Stream } from "effect"
 import type { Delivery } from "../services/events/RuntimeEvent.ts"
 import type { Permission } from "../services/permission/Permission.ts"
 import type { TurnId } from "../services/session/SessionId.ts"
+import { TellingText } from "./TellingText.ts"
 import { TurnCancelled, TurnFailed } from "./TurnOutcome.ts"
 
 /**
- * Hands out the text piece by piece and ends with the whole of it when the turn has ended. Deltas may be missed; what
- * the settled message has beyond what was shown is shown then. What has to be allowed meanwhile goes to `ask`.
+ * Hands out the text piece by piece and ends with the whole of it when the turn has ended. What has to be allowed
+ * meanwhile goes to `ask`.
  */
 export const answerTo = <E, E2>(
   messageId: string,
@@ -17,12 +18,10 @@ export const answerTo = <E, E2>(
 ) =>
   Effect.suspend(() => {
     let turn: TurnId | undefined
-    let shown = ""
     let settled = ""
-    const present = (piece: string) => {
-      shown += piece
-      return show(piece)
-    }
+    const telling = new TellingText()
+    const present = (piece: string): Effect.Effect<boolean, E2> =>
+      piece === "" ? Effect.succeed(false) : Effect.as(show(piece), false)
     return deliveries.pipe(
       Stream.filter((delivery) => delivery._tag === "Event" || delivery._tag === "Ephemeral"),
       Stream.mapEffect(({ event }): Effect.Effect<boolean, E2 | TurnFailed | TurnCancelled> => {
@@ -31,15 +30,14 @@ export const answerTo = <E, E2>(
             if (event.messageId === messageId) turn = event.turnId
             break
           case "TextDelta":
-            if (event.turnId === turn) return Effect.as(present(event.text), false)
+            if (event.turnId === turn) return present(telling.piece(event.text, event.from))
             break
           case "PermissionRequested":
             return turn === undefined ? Effect.succeed(false) : Effect.as(ask(event), false)
           case "MessageSettled":
             if (event.turnId === turn) {
               settled += event.text
-              const rest = settled.startsWith(shown) ? settled.slice(shown.length) : `\n${event.text}`
-              return rest === "" ? Effect.succeed(false) : Effect.as(present(rest), false)
+              return present(telling.settle(event.text))
             }
             break
           case "TurnEnded":

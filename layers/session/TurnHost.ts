@@ -138,8 +138,9 @@ export const make = (
     turn: current,
     state: () => live.state,
     say: (text) => {
+      const from = turn.draft.length
       turn.draft += text
-      return bus.publishEphemeral(topicOf(live), { _tag: "TextDelta", turnId: turn.id, text })
+      return bus.publishEphemeral(topicOf(live), { _tag: "TextDelta", turnId: turn.id, text, from })
     },
     request: (text, calls, answer) => {
       const prepare = Effect.map(admit(pool, live, budget, calls), ({ admissions, requested }) => {

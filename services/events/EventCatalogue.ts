@@ -38,6 +38,7 @@ export const events: Catalogue<RuntimeEvent> = {
       whenBusy: "what becomes of a message that comes while it is busy, unless the message says so",
       limits: "what it and each of its turns may use up, within the server's own limits",
       directory: "where it works; its `AGENTS.md` is told to the model",
+      mcpServers: "the MCP servers that it sees, by their names; absent for all that are declared",
       parent: "of a sub-session: where it hangs, and how long it may live"
     }
   },
@@ -195,7 +196,11 @@ export const events: Catalogue<RuntimeEvent> = {
   TextDelta: {
     when: "The model said a piece of its answer. Passing: it has no sequence, is never replayed, and may be missed.",
     by: "the turn, while it streams",
-    fields: { turnId: turn, text: "the piece" }
+    fields: {
+      turnId: turn,
+      text: "the piece",
+      from: "characters of its message before it: more than were heard when pieces were missed, 0 when it is begun anew"
+    }
   },
   SessionHibernated: {
     when: "It was idle for long enough to leave memory; its next message wakes it. Passing.",

@@ -141,12 +141,14 @@ export class GatewayRpcs extends RpcGroup.make(
       whenBusy: Schema.optionalKey(WhenBusy),
       limits: Schema.optionalKey(Limits),
       directory: Schema.optionalKey(Directory),
+      /** Those of the declared MCP servers that it sees (default all). */
+      mcpServers: Schema.optionalKey(Schema.Array(ServerName).check(Schema.isMaxLength(100))),
       parent: Schema.optionalKey(
         Schema.Struct({ sessionId: SessionId, deadline: Milliseconds, idleLimit: Milliseconds })
       )
     },
     success: Session,
-    error: Schema.Union([...onSession, SessionHasEnded, TooManySubSessions])
+    error: Schema.Union([...onSession, SessionHasEnded, TooManySubSessions, McpServerNotFound])
   }),
   Rpc.make("StopSession", {
     payload: { sessionId: SessionId, reason: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(500))) },
@@ -232,6 +234,8 @@ export class GatewayRpcs extends RpcGroup.make(
     success: Schema.Array(Message),
     error: Schema.Union([...common, StorageError, SessionNotFound])
   }),
+  /** What answers, and what stands in for it, in order: `provider/model`, `own` for one by embedding; none without a model. */
+  Rpc.make("ListModels", { success: Schema.Array(Schema.String), error: Schema.Union([...common]) }),
   Rpc.make("ListTools", { success: Schema.Array(ToolDescription), error: Schema.Union([...common]) }),
   Rpc.make("RunTool", {
     payload: {

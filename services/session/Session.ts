@@ -1,6 +1,7 @@
 /** A session as it can be looked at. */
 import { Schema } from "effect"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
+import { Spending } from "./Budget.ts"
 import { SessionMetadata } from "./SessionEvent.ts"
 import { PermissionId } from "../permission/Permission.ts"
 import { QuestionId } from "../question/Question.ts"
@@ -46,6 +47,8 @@ export const Session = Schema.Struct({
   workers: Schema.Array(WorkerId),
   /** Sessions below this one that have not ended. */
   subSessions: Schema.Array(SessionId),
+  /** What its models' answers took, those of sub-sessions that have ended among them. Absent while it is out of memory. */
+  spent: Schema.optionalKey(Spending),
   /** Sequence of the newest event on its topic: subscribe from the next one to miss nothing. */
   sequence: Schema.Int
 })

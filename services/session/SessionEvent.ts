@@ -57,6 +57,8 @@ export const SessionEvent = Schema.TaggedUnion({
     limits: Schema.optionalKey(Limits),
     /** Where it works: an absolute path. Its `AGENTS.md` is told to the model. */
     directory: Schema.optionalKey(Schema.String),
+    /** The MCP servers that it sees, by their names; absent for all that are declared. */
+    mcpServers: Schema.optionalKey(Schema.Array(Schema.String)),
     /** Of a sub-session. */
     parent: Schema.optionalKey(Parent)
   },
@@ -141,7 +143,8 @@ export type SessionEvent = typeof SessionEvent.Type
 
 /** Published while a turn streams and never journaled: what counts is the settled message. */
 export const SessionDelta = Schema.TaggedUnion({
-  TextDelta: { turnId: TurnId, text: Schema.String },
+  /** `from`: characters of the same message that came before it; 0 again when the message is begun anew. */
+  TextDelta: { turnId: TurnId, text: Schema.String, from: Schema.Int },
   /** It has left memory; nothing else has changed. */
   SessionHibernated: {},
   SessionWoken: {}

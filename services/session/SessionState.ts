@@ -14,6 +14,7 @@ import type { Session, SessionStatus, SessionSummary } from "./Session.ts"
 import { type SessionMetadata, spentWith, type WhenBusy } from "./SessionEvent.ts"
 import { type CallId, type MessageId, SessionId, type TurnId } from "./SessionId.ts"
 import type { Parent } from "./Parent.ts"
+import type { SeenServers } from "../mcp/seenServers.ts"
 import type { LiveSub } from "./SubSession.ts"
 
 /** An accepted message that waits for its turn. Its text is in the journal at `sequence`. */
@@ -61,6 +62,7 @@ export interface SessionState {
   /** What its turns took, and its sub-agents that have ended. */
   readonly spent: Spending
   readonly directory: string | undefined
+  readonly mcpServers: SeenServers
   /** Where the newest summary of the conversation stands. */
   readonly summary: number | undefined
   /** Of a sub-session. */
@@ -119,6 +121,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       limits: event.limits,
       spent: Budget.nothing,
       directory: event.directory,
+      mcpServers: event.mcpServers,
       summary: undefined,
       parent: event.parent,
       subs: none,
@@ -309,6 +312,7 @@ export const toSession = (state: SessionState): Session => ({
   questions: state.questions.pending.map(({ questionId }) => questionId),
   workers:
     state.calls.length === 0 ? none : state.calls.flatMap(({ workerId }) => (workerId === undefined ? [] : [workerId])),
+  spent: state.spent,
   subSessions: state.subs.length === 0 ? none : state.subs.map(({ sessionId }) => sessionId),
   sequence: state.sequence
 })
