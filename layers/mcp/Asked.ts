@@ -27,6 +27,8 @@ export interface Asked {
 
 /** Requests of one server that are under way or wait for those before them. */
 const maxWaiting = 8
+/** Milliseconds after which a server is no longer thought to be at a call that it was told is cancelled. */
+const afterglow = 60_000
 /** Characters of a question. */
 const maxMessage = 4_096
 /** The budget of sampling: requests within a minute, tokens of an answer, characters of a request, stop sequences. */
@@ -128,7 +130,7 @@ const resultOf = (answer: Answer): ElicitResult =>
 
 const declined: ElicitResult = { action: "decline" }
 
-type Calls = Pick<ServerState, "name" | "config" | "callers" | "left" | "keepAlive">
+type Calls = Pick<ServerState, "name" | "config" | "callers" | "cutOff" | "left" | "keepAlive">
 
 export const make = Effect.fnUntraced(function* (calls: Calls) {
   const { ask, sample } = yield* McpQuestions
@@ -136,15 +138,22 @@ export const make = Effect.fnUntraced(function* (calls: Calls) {
   let since = 0
   let sampled = 0
 
-  /** The only session with a call under way. */
+  /** The only session with a call under way, or that was cut off so lately that the server may still be at it. */
   const asking = (): SessionId | undefined => {
     const [sessionId, ...others] = calls.callers.keys()
-    return others.length === 0 ? sessionId : undefined
+    if (sessionId === undefined || others.length > 0) return undefined
+    const now = clock.currentTimeMillisUnsafe()
+    return [...calls.cutOff].some(([id, at]) => id !== sessionId && now - at < afterglow) ? undefined : sessionId
   }
 
   /** Only for as long as the session has a call under way, which is not silent meanwhile. */
-  const during = <A, E>(sessionId: SessionId, work: Effect.Effect<A, E>, over: Effect.Effect<A, E>) =>
-    Effect.raceAllFirst([work, Effect.andThen(calls.left(sessionId), over), calls.keepAlive(sessionId)])
+  const during = <A, E>(
+    sessionId: SessionId,
+    stage: string,
+    work: Effect.Effect<A, E>,
+    over: Effect.Effect<A, E>
+  ) =>
+    Effect.raceAllFirst([work, Effect.andThen(calls.left(sessionId), over), calls.keepAlive(sessionId, stage)])
 
   const sampling =
     sample === undefined || calls.config.grants.sampling !== true
@@ -165,6 +174,7 @@ export const make = Effect.fnUntraced(function* (calls: Calls) {
           if (typeof request === "string") return Effect.fail(request)
           return during(
             sessionId,
+            "the server asks the model",
             Effect.map(sample(request), ({ model, stopReason, text }): CreateMessageResult => ({
               model,
               role: "assistant",
@@ -185,6 +195,7 @@ export const make = Effect.fnUntraced(function* (calls: Calls) {
           const message = params.message.slice(0, maxMessage)
           return during(
             sessionId,
+            `the server asks: espalier session questions ${sessionId}`,
             Effect.map(ask({ server: calls.name, sessionId, message, schema }), resultOf),
             Effect.succeed<ElicitResult>({ action: "cancel" })
           )

@@ -1,6 +1,6 @@
 /** One tool of a server as the runtime runs it: checked, called, its progress passed on, its result tagged as data. */
 import type { Progress } from "@modelcontextprotocol/sdk/types.js"
-import { Duration, Effect, Queue, type Schema } from "effect"
+import { Clock, Duration, Effect, Exit, Queue, type Schema } from "effect"
 import { failureOf, fromServer } from "../../services/mcp/callResult.ts"
 import { McpServerUnavailable } from "../../services/mcp/McpServer.ts"
 import type { ApprovedTool } from "../../services/mcp/planApproval.ts"
@@ -82,7 +82,7 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
       Effect.forever,
       Effect.forkScoped
     )
-    const sign = Effect.suspend(() => progress(percent, "waits for an answer to what the server asks"))
+    const sign = (stage: string) => Effect.suspend(() => progress(percent, stage))
     const caller: Caller = { sessionId, sign }
     const raw = yield* connection
       .call(definition.name, args, (report) => void Queue.offerUnsafe(reports, report))
@@ -102,7 +102,10 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
           Effect.acquireUseRelease(
             Effect.sync(() => state.enter(caller)),
             () => calling,
-            () => Effect.sync(() => state.leave(caller))
+            (_, exit) =>
+              Effect.map(Clock.currentTimeMillis, (now) =>
+                state.leave(caller, Exit.hasInterrupts(exit) ? now : undefined)
+              )
           )
       )
     const answer = fromServer(state.name, definition.name, raw)

@@ -18,8 +18,11 @@ import type { Connection } from "./Connection.ts"
 export interface Caller {
   readonly sessionId: SessionId
   /** That it waits for somebody else, as a sign of life. */
-  readonly sign: Effect.Effect<void>
+  readonly sign: (stage: string) => Effect.Effect<void>
 }
+
+/** Sessions whose calls were cut off that are remembered. */
+const maxCutOff = 100
 
 /** The longest silence of a call. */
 export const defaultDeadline = Duration.seconds(300)
@@ -45,6 +48,8 @@ export class ServerState {
   readonly again = Latch.makeUnsafe(false)
   /** Calls under way, by the session that they are made for. */
   readonly callers = new Map<SessionId, Set<Caller>>()
+  /** When a call of a session was last cut off: the newest last, and as many as may matter. */
+  readonly cutOff = new Map<SessionId, number>()
   /** Who waits until a session has none. */
   readonly #leaving = new Map<SessionId, Set<() => void>>()
   calls = 0
@@ -96,8 +101,10 @@ export class ServerState {
     else others.add(caller)
   }
 
-  leave(caller: Caller): void {
+  /** `cutAt`: it was cut off then, before the server had answered. */
+  leave(caller: Caller, cutAt?: number): void {
     const { sessionId } = caller
+    if (cutAt !== undefined) this.#remember(sessionId, cutAt)
     const left = this.callers.get(sessionId)
     if (left?.delete(caller) !== true) return
     this.calls--
@@ -106,6 +113,13 @@ export class ServerState {
     const waiting = this.#leaving.get(sessionId)
     this.#leaving.delete(sessionId)
     for (const resume of waiting ?? []) resume()
+  }
+
+  #remember(sessionId: SessionId, at: number): void {
+    this.cutOff.delete(sessionId)
+    this.cutOff.set(sessionId, at)
+    const [oldest] = this.cutOff.keys()
+    if (oldest !== undefined && this.cutOff.size > maxCutOff) this.cutOff.delete(oldest)
   }
 
   /** Returns when the session has no call under way. */
@@ -123,10 +137,10 @@ export class ServerState {
   }
 
   /** Keeps the calls of a session alive for as long as it runs: it is not they that are silent. */
-  keepAlive(sessionId: SessionId): Effect.Effect<never> {
+  keepAlive(sessionId: SessionId, stage: string): Effect.Effect<never> {
     const pause = Duration.times(this.config.grants.deadline ?? defaultDeadline, 1 / 3)
     const signs = Effect.suspend(() =>
-      Effect.forEach([...(this.callers.get(sessionId) ?? [])], ({ sign }) => sign, { discard: true })
+      Effect.forEach([...(this.callers.get(sessionId) ?? [])], ({ sign }) => sign(stage), { discard: true })
     )
     return Effect.forever(Effect.andThen(signs, Effect.sleep(pause)))
   }
