@@ -16,7 +16,7 @@ import { McpQuestions, type SamplingRequest } from "../../services/mcp/McpQuesti
 import { fieldsOf } from "../../services/question/Form.ts"
 import { type Answer, MAX_OPEN } from "../../services/question/Question.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
-import type { ServerState } from "./ServerState.ts"
+import type { Instance } from "./Instance.ts"
 
 type Handler<Params, Result> = (params: Params, signal: AbortSignal) => Promise<Result>
 
@@ -27,8 +27,6 @@ export interface Asked {
 
 /** Requests of one server that are under way or wait for those before them. */
 const maxWaiting = 8
-/** Milliseconds after which a server is no longer thought to be at a call that it was told is cancelled. */
-const afterglow = 60_000
 /** Characters of a question. */
 const maxMessage = 4_096
 /** The budget of sampling: requests within a minute, tokens of an answer, characters of a request, stop sequences. */
@@ -130,33 +128,21 @@ const resultOf = (answer: Answer): ElicitResult =>
 
 const declined: ElicitResult = { action: "decline" }
 
-type Calls = Pick<ServerState, "name" | "config" | "callers" | "cutOff" | "left" | "keepAlive">
-
-export const make = Effect.fnUntraced(function* (calls: Calls) {
+export const make = Effect.fnUntraced(function* ({
+  callers,
+  server: { config, name }
+}: Pick<Instance, "callers" | "server">) {
   const { ask, sample } = yield* McpQuestions
   const clock = yield* Clock.Clock
   let since = 0
   let sampled = 0
 
-  /** The only session with a call under way, or that was cut off so lately that the server may still be at it. */
-  const asking = (): SessionId | undefined => {
-    const [sessionId, ...others] = calls.callers.keys()
-    if (sessionId === undefined || others.length > 0) return undefined
-    const now = clock.currentTimeMillisUnsafe()
-    return [...calls.cutOff].some(([id, at]) => id !== sessionId && now - at < afterglow) ? undefined : sessionId
-  }
-
   /** Only for as long as the session has a call under way, which is not silent meanwhile. */
-  const during = <A, E>(
-    sessionId: SessionId,
-    stage: string,
-    work: Effect.Effect<A, E>,
-    over: Effect.Effect<A, E>
-  ) =>
-    Effect.raceAllFirst([work, Effect.andThen(calls.left(sessionId), over), calls.keepAlive(sessionId, stage)])
+  const during = <A, E>(sessionId: SessionId, stage: string, work: Effect.Effect<A, E>, over: Effect.Effect<A, E>) =>
+    Effect.raceAllFirst([work, Effect.andThen(callers.left(sessionId), over), callers.keepAlive(sessionId, stage)])
 
   const sampling =
-    sample === undefined || calls.config.grants.sampling !== true
+    sample === undefined || config.grants.sampling !== true
       ? undefined
       : yield* answering(1, (params: CreateMessageRequest["params"]): Effect.Effect<CreateMessageResult, string> => {
           const now = clock.currentTimeMillisUnsafe()
@@ -164,13 +150,13 @@ export const make = Effect.fnUntraced(function* (calls: Calls) {
             since = now
             sampled = 0
           }
-          const sessionId = asking()
+          const sessionId = callers.only
           if (sessionId === undefined)
             return Effect.fail("sampling is for while a tool runs, for one session at a time")
           if (++sampled > samplingBudget.perMinute) {
             return Effect.fail(`at most ${samplingBudget.perMinute} requests a minute; try again later`)
           }
-          const request = within(params, { server: calls.name, sessionId })
+          const request = within(params, { server: name, sessionId })
           if (typeof request === "string") return Effect.fail(request)
           return during(
             sessionId,
@@ -189,14 +175,14 @@ export const make = Effect.fnUntraced(function* (calls: Calls) {
     ask === undefined
       ? undefined
       : yield* answering(MAX_OPEN, (params: ElicitRequest["params"]): Effect.Effect<ElicitResult> => {
-          const sessionId = asking()
+          const sessionId = callers.only
           const schema = formOf(params)
           if (sessionId === undefined || schema === undefined) return Effect.succeed(declined)
           const message = params.message.slice(0, maxMessage)
           return during(
             sessionId,
             `the server asks: espalier session questions ${sessionId}`,
-            Effect.map(ask({ server: calls.name, sessionId, message, schema }), resultOf),
+            Effect.map(ask({ server: name, sessionId, message, schema }), resultOf),
             Effect.succeed<ElicitResult>({ action: "cancel" })
           )
         })
