@@ -185,15 +185,17 @@ export interface Asking {
   readonly provider: string
   readonly providerOptions: SharedV4ProviderOptions | undefined
   readonly codecTransformer: LanguageModel.CodecTransformer
+  readonly maxOutputTokens?: number | undefined
 }
 
 export const callOptions = (
   options: LanguageModel.ProviderOptions,
   abortSignal: AbortSignal,
-  { codecTransformer, provider, providerOptions }: Asking
+  { codecTransformer, maxOutputTokens, provider, providerOptions }: Asking
 ): LanguageModelV4CallOptions => ({
   ...promptCache.marked({ prompt: promptOf(options.prompt), ...toolsOf(options) }, provider),
   ...formatOf(options, codecTransformer),
   abortSignal,
+  ...(maxOutputTokens === undefined ? undefined : { maxOutputTokens }),
   ...(providerOptions === undefined ? undefined : { providerOptions })
 })
