@@ -49,6 +49,62 @@ describe("a session whose model thinks for long", () => {
   )
 })
 
+/** Runs a session of two turns over a server that answers the first request with these events. */
+const twoTurns = Effect.fnUntraced(function* (wire: Wire, first: ReadonlyArray<Step>) {
+  const server = yield* serve(wire, (_, index) => (index === 0 ? first : wire.answer([text("ok")])))
+  const end = yield* Effect.gen(function* () {
+    const manager = yield* SessionManager
+    const { id } = yield* manager.start({})
+    yield* manager.send({ sessionId: id, text: "go" })
+    const end = yield* ended(id, 1)
+    yield* manager.send({ sessionId: id, text: "and now?" })
+    yield* ended(id, 2)
+    return end
+  }).pipe(inProcess({ model: configuredModel(wire, server.url) }))
+  assert.deepStrictEqual(server.mistakes, [])
+  return { end, server }
+})
+
+const event = (type: string, more: object): Step =>
+  raw(`event: ${type}\ndata: ${JSON.stringify({ type, sequence_number: 1, ...more })}\n\n`)
+
+describe("what only one provider says", () => {
+  it.live("a refusal of OpenAI is what was said, and why the turn failed", () =>
+    Effect.gen(function* () {
+      const item = { type: "message", id: "msg_0", role: "assistant" }
+      const at = { item_id: "msg_0", output_index: 0, content_index: 0 }
+      const { end, server } = yield* twoTurns(responsesWire, [
+        ...responsesWire.unfinished([]),
+        event("response.output_item.added", { output_index: 0, item: { ...item, status: "in_progress", content: [] } }),
+        event("response.refusal.delta", { ...at, delta: "I cannot " }),
+        event("response.refusal.delta", { ...at, delta: "do that." }),
+        event("response.refusal.done", { ...at, refusal: "I cannot do that." }),
+        event("response.output_item.done", { output_index: 0, item: { ...item, status: "completed", content: [] } }),
+        ...responsesWire.answer([]).slice(responsesWire.unfinished([]).length)
+      ])
+      assert.strictEqual(end.failure?.code, "answer_filtered")
+      assert.include(JSON.stringify(server.heard[1]?.turns), "I cannot do that.")
+    }).pipe(Effect.provide(layerDurable), Effect.scoped)
+  )
+
+  it.live("a thought that Anthropic hides goes back to it as it came", () =>
+    Effect.gen(function* () {
+      const begun = anthropicWire.unfinished([])
+      const rest = anthropicWire.answer([call("x", "echo", { text: "A" })]).slice(begun.length)
+      const { end, server } = yield* twoTurns(anthropicWire, [
+        ...begun,
+        event("content_block_start", { index: 7, content_block: { type: "redacted_thinking", data: "hidden-1" } }),
+        event("content_block_stop", { index: 7 }),
+        ...rest
+      ])
+      assert.strictEqual(end.outcome, "completed")
+      for (const { raw } of server.heard.slice(1)) {
+        assert.include(JSON.stringify(raw), '[{"type":"redacted_thinking","data":"hidden-1"},{"type":"tool_use"')
+      }
+    }).pipe(Effect.provide(layerDurable), Effect.scoped)
+  )
+})
+
 describe("a session that changes its model", () => {
   const wires = [anthropicWire, responsesWire, chatWire]
   const pairs = wires.flatMap((from) => wires.flatMap((to) => (from === to ? [] : [[from, to] as const])))
