@@ -30,7 +30,7 @@ describe("a server that is killed in the middle", () => {
     "of a call and of an answer goes on over %s with a history that the provider takes",
     ([, wire]) =>
       Effect.gen(function* () {
-        const directory = yield* busywork(20)
+        const directory = yield* busywork(8)
         const models = yield* serve(wire, (_, index) =>
           index === 0
             ? wire.answer([
@@ -87,6 +87,7 @@ describe("a server that is killed in the middle", () => {
         )
         assert.include(told[0]?.text, "files")
         assert.include(told[1]?.text, "tool_not_found")
-      }).pipe(Effect.scoped)
+      }).pipe(Effect.scoped),
+    120_000
   )
 })
