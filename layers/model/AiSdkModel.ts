@@ -6,13 +6,20 @@
  * Interrupting a request aborts it. It makes one attempt and waits for ever: `ResilientModel` has the patience.
  */
 import type { LanguageModelV4, SharedV4ProviderOptions } from "@ai-sdk/provider"
-import { Clock, Effect, Layer, Stream } from "effect"
+import { Clock, Effect, Layer, Scope, Stream } from "effect"
 import { AiError, LanguageModel, type Response } from "effect/ai"
 import type { Price } from "../../services/model/Usage.ts"
 import { toReason } from "./aisdk/apiErrors.ts"
 import { callOptions } from "./aisdk/callOptions.ts"
 import * as PartPump from "./aisdk/PartPump.ts"
-import { type Answerer, contentPart, finishPart, type StreamPart, streamPart } from "./aisdk/responseParts.ts"
+import {
+  type Answerer,
+  contentPart,
+  finishPart,
+  joinDeltas,
+  type StreamPart,
+  streamPart
+} from "./aisdk/responseParts.ts"
 
 export interface Options {
   readonly model: LanguageModelV4
@@ -58,16 +65,20 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
         const toError = fail("streamText")
         const aborting = new AbortController()
         let release = () => aborting.abort()
-        yield* Effect.addFinalizer(() => Effect.sync(() => release()))
+        yield* Scope.addFinalizer(
+          yield* Effect.scope,
+          Effect.sync(() => release())
+        )
         const { stream } = yield* Effect.tryPromise({
           try: () => model.doStream(callOptions(options, aborting.signal, providerOptions)),
           catch: toError
         })
-        const pump = PartPump.make(
-          stream,
-          (part) => (part.type === "error" ? { error: toError(part.error) } : { part: streamPart(answerer, part) }),
+        const pump = PartPump.make(stream, {
+          accept: (part) =>
+            part.type === "error" ? { error: toError(part.error) } : { part: streamPart(answerer, part) },
+          join: joinDeltas,
           toError
-        )
+        })
         // Aborting what has ended by itself would only cost.
         release = () => {
           if (pump.close()) aborting.abort()
