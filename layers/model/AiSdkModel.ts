@@ -5,8 +5,8 @@
  *
  * Interrupting a request aborts it. It makes one attempt and waits for ever: `ResilientModel` has the patience.
  */
-import type { LanguageModelV4, LanguageModelV4StreamPart, SharedV4ProviderOptions } from "@ai-sdk/provider"
-import { Clock, Effect, Layer, Stream } from "effect"
+import type { LanguageModelV4, SharedV4ProviderOptions } from "@ai-sdk/provider"
+import { Clock, Effect, Layer, Scope, Stream } from "effect"
 import { AiError, LanguageModel, type Response } from "effect/ai"
 import { MaxOutputTokens } from "../../services/model/MaxOutputTokens.ts"
 import type { Price } from "../../services/model/Usage.ts"
@@ -15,7 +15,14 @@ import { listeners } from "./aisdk/boundedFetch.ts"
 import { callOptions } from "./aisdk/callOptions.ts"
 import * as PartPump from "./aisdk/PartPump.ts"
 import { structuredOutputOf } from "./aisdk/structuredOutput.ts"
-import { type Answerer, contentPart, finishPart, type StreamPart, streamPart } from "./aisdk/responseParts.ts"
+import {
+  type Answerer,
+  contentPart,
+  finishPart,
+  joinDeltas,
+  type StreamPart,
+  streamPart
+} from "./aisdk/responseParts.ts"
 
 export interface Options {
   readonly model: LanguageModelV4
@@ -69,7 +76,10 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
         const maxOutputTokens = yield* MaxOutputTokens
         const aborting = new AbortController()
         let release = () => aborting.abort()
-        yield* Effect.addFinalizer(() => Effect.sync(() => release()))
+        yield* Scope.addFinalizer(
+          yield* Effect.scope,
+          Effect.sync(() => release())
+        )
         // A model that thinks is silent for minutes. That its provider is still there is told by a part that says nothing.
         let beat = clock.currentTimeMillisUnsafe()
         let tell: () => void = () => undefined
@@ -83,9 +93,8 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
           try: () => model.doStream(callOptions(options, aborting.signal, { ...asking, maxOutputTokens })),
           catch: toError
         })
-        const pump = PartPump.make<LanguageModelV4StreamPart, StreamPart, AiError.AiError>(
-          stream,
-          (part) => {
+        const pump = PartPump.make(stream, {
+          accept: (part) => {
             if (part.type === "error") {
               return isUnknownEvent(part.error) ? { part: undefined } : { error: toError(part.error) }
             }
@@ -93,8 +102,9 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
               ? { error: toError(cutOff) }
               : { part: streamPart(answerer, part) }
           },
+          join: joinDeltas,
           toError
-        )
+        })
         tell = () => pump.add({ type: "response-metadata", modelId: name })
         // Aborting what has ended by itself would only cost.
         release = () => {
