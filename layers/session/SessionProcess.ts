@@ -11,7 +11,8 @@ import { Cause, type Clock, Deferred, Effect, type Scope } from "effect"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { AgentExists, AgentUpdate, Registry } from "../../services/registry/Registry.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
-import { type CallId, generateTurnId } from "../../services/session/SessionId.ts"
+import type { Answer, AnswerContent, QuestionEnd } from "../../services/question/Question.ts"
+import { generateTurnId } from "../../services/session/SessionId.ts"
 import { Command } from "../../services/session/decide.ts"
 import { SessionHasEnded } from "../../services/session/SessionManager.ts"
 import { keyOf, labelsOf, workOf } from "../../services/session/presenceOf.ts"
@@ -42,14 +43,20 @@ const announce = ({ entry }: LiveSession, update: AgentUpdate): Effect.Effect<vo
   entry === undefined ? Effect.void : Effect.ignore(entry.update(update))
 
 /** Tells whoever waits for it. */
-const tell = <A, E>(waiting: Map<CallId, Deferred.Deferred<A, E>> | undefined, callId: CallId, value: A): void => {
-  const told = waiting?.get(callId)
+const tell = <Id, A, E>(waiting: Map<Id, Deferred.Deferred<A, E>> | undefined, id: Id, value: A): void => {
+  const told = waiting?.get(id)
   if (told === undefined) return
-  waiting?.delete(callId)
+  waiting?.delete(id)
   Deferred.doneUnsafe(told, Effect.succeed(value))
 }
 
 const step = () => undefined
+
+/** What the server hears whose question it is. */
+const heardOf = (action: QuestionEnd, content: AnswerContent | undefined): Answer => {
+  if (action === "accept" && content !== undefined) return { action, content }
+  return { action: action === "decline" ? "decline" : "cancel" }
+}
 
 /** What the registry shows of it whatever it does. */
 const entryOf = ({ state }: LiveSession) => ({ key: keyOf(state), ...labelsOf(state) })
@@ -96,7 +103,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
   }
 
   /** What follows from an event once it is durable. */
-  const follow = (life: Life, event: SessionEvent): Effect.Effect<void> => {
+  const follow = (life: Life, event: SessionEvent, { contents }: Pick<Batch, "contents">): Effect.Effect<void> => {
     const { live } = life
     switch (event._tag) {
       case "SessionUpdated":
@@ -124,6 +131,13 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       case "PermissionResolved":
         if (event.path === undefined) tell(live.permitted, event.callId, event.decision)
         return duties.tellOthers(life, event)
+      case "QuestionAsked":
+        return duties.keepQuestion(life, event)
+      case "QuestionSettled": {
+        const content = contents?.get(event.questionId)
+        tell(live.questions, event.questionId, heardOf(event.action, content))
+        return duties.tellOthersOfQuestion(life, event, content)
+      }
       case "ToolCallSettled":
         tell(live.outcomes, event.callId, event.outcome)
         return Effect.void
@@ -135,10 +149,11 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
   /** Makes the events durable, and the state what they say. */
   const write = Effect.fnUntraced(function* (
     life: Life,
-    { admissions, state }: Batch,
+    batch: Batch,
     events: readonly [SessionEvent, ...Array<SessionEvent>]
   ) {
     const { live } = life
+    const { admissions, state } = batch
     const append = appendOf(state, live.state, events)
     const written = yield* journal.append([append, ...admissions.map(({ append }) => append)])
     const before = live.state
@@ -149,7 +164,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     // A worker's first event is told before its next can happen.
     yield* bus.publish(written)
     for (const { enqueue } of admissions) yield* enqueue
-    for (const event of events) yield* follow(life, event)
+    for (const event of events) yield* follow(life, event, batch)
     const { state: after, stopping } = live
     if (
       after.turn?.id !== before.turn?.id ||
@@ -231,11 +246,13 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       const waiting = [...(live.stopping ?? []), ...(live.turn?.cancelling ?? [])]
       const outcomes = Array.from(live.outcomes?.values() ?? [])
       const permitted = Array.from(live.permitted?.values() ?? [])
+      const questions = Array.from(live.questions?.values() ?? [])
       live.inFlight = nothing
       live.turn = undefined
       live.personal = undefined
       live.outcomes = undefined
       live.permitted = undefined
+      live.questions = undefined
       live.stopping = undefined
       if (live.status !== "hibernated") live.status = hasEnded ? "gone" : "down"
       // An answer runs whoever waits for it at once, so everything has to be in its place by then.
@@ -243,6 +260,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       for (const reply of waiting) reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
       for (const outcome of outcomes) Deferred.doneUnsafe(outcome, Effect.fail(interrupted(live)))
       for (const answer of permitted) Deferred.doneUnsafe(answer, Effect.fail(interrupted(live)))
+      for (const answer of questions) Deferred.doneUnsafe(answer, Effect.fail(interrupted(live)))
       for (const item of left) {
         if (item._tag === "Broken" || item._tag === "Hibernate") continue
         if (item._tag === "Stop") item.reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
@@ -300,6 +318,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     yield* enter(live)
     if (wasAsleep) yield* bus.publishEphemeral(topicOf(live), { _tag: "SessionWoken" })
     live.inbox = inbox
+    yield* duties.takeUpQuestions(life)
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)
     yield* duties.startFamily(life)

@@ -330,6 +330,7 @@ export const make = (options: Options) => {
     close,
     hibernate,
     isAsleep: asleep.has,
+    isClosing: () => isClosed,
     use,
     find: (id: SessionId) => live.get(id),
     keep,

@@ -41,6 +41,23 @@ const settings = Config.all({
   token: Config.Redacted("ESPALIER_TOKEN").pipe(Config.option)
 })
 
+/** Where the server is, and what lets us in. */
+const connection = Effect.gen(function* () {
+  const { url } = yield* root
+  const environment = yield* ConfigProvider.ConfigProvider
+  const provider = Option.match(url, {
+    onNone: () => environment,
+    onSome: (url) => ConfigProvider.orElse(ConfigProvider.fromUnknown({ ESPALIER_URL: url }), environment)
+  })
+  return yield* settings.parse(provider).pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
+})
+
+/** Whether the runtime is on this machine, where it sees the same files. */
+export const isHere = Effect.gen(function* () {
+  const { embedded } = yield* root
+  return embedded || /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(new URL((yield* connection).url).hostname)
+})
+
 /** The server that the flags and the environment name, or the runtime in this process. */
 const layer = Layer.unwrap(
   Effect.gen(function* () {
@@ -52,14 +69,7 @@ const layer = Layer.unwrap(
         mcpConfig: Option.getOrUndefined(flags.mcpConfig)
       })
     }
-    const environment = yield* ConfigProvider.ConfigProvider
-    const provider = Option.match(flags.url, {
-      onNone: () => environment,
-      onSome: (url) => ConfigProvider.orElse(ConfigProvider.fromUnknown({ ESPALIER_URL: url }), environment)
-    })
-    const { token, url } = yield* settings
-      .parse(provider)
-      .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
+    const { token, url } = yield* connection
     return Client.layer({ url, token: Option.getOrUndefined(token) })
   })
 )

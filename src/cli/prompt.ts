@@ -4,12 +4,15 @@ import { text as textOf } from "node:stream/consumers"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
 import type { Permission } from "../../services/permission/Permission.ts"
 import { visible, visibleJson } from "../../services/permission/visible.ts"
+import type { Question } from "../../services/question/Question.ts"
 import { generateMessageId, SessionId } from "../../services/session/SessionId.ts"
 import type * as Client from "../client.ts"
 import { PermissionNeeded, TurnCancelled, TurnFailed, UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
+import { mcpFlag, seenBy } from "./mcpFlag.ts"
 import { insist } from "./insist.ts"
 import { root, withClient } from "./Root.ts"
+import * as Screen from "./Screen.ts"
 import * as Talk from "./Talk.ts"
 import * as Terminal from "./Terminal.ts"
 
@@ -38,7 +41,7 @@ const ask = Effect.fnUntraced(function* (
   const { json } = yield* root
   const sessionId = session.id
   const messageId = yield* generateMessageId
-  const screen = json ? Talk.silent : Talk.screen()
+  const screen = json ? Screen.silent : Screen.plain()
   const talk = Talk.make(espalier, screen)
   const listening = yield* Deferred.make<void>()
   const isHere = Deferred.succeed(listening, undefined)
@@ -48,11 +51,18 @@ const ask = Effect.fnUntraced(function* (
       Effect.ignore(espalier.CancelTurn({ sessionId })),
       Effect.fail(new PermissionNeeded({ tool: visible(tool), args: visibleJson(args) }))
     )
+  /** The server that asks goes on without an answer, and says what it comes to. */
+  const decline = ({ message, questionId, server }: Question) =>
+    Effect.andThen(
+      screen.note(`declined what the MCP server ${visible(server)} asks: ${visible(message)}`),
+      Effect.ignore(espalier.AnswerQuestion({ sessionId, questionId, action: "decline" }))
+    )
   const take = (
     delivery: Delivery
   ): Effect.Effect<Talk.Ended | undefined, TurnCancelled | PermissionNeeded, Scope.Scope> => {
     const event = delivery._tag === "Event" ? delivery.event : undefined
     if (event?._tag === "SessionEnded") return Effect.fail(new TurnCancelled())
+    if (event?._tag === "QuestionAsked") return Effect.as(decline(event), undefined)
     return event?._tag === "PermissionRequested" ? refuse(event) : talk.take(delivery)
   }
   const answer = Talk.deliveries(espalier.Subscribe, session, "espalier run", isHere).pipe(
@@ -98,9 +108,10 @@ export const prompt = Command.make(
     keep: Flag.Boolean("keep").pipe(
       Flag.withDescription("Keep the session of its own, to go on with it"),
       Flag.withDefault(false)
-    )
+    ),
+    mcp: mcpFlag
   },
-  ({ keep, prompt, session }) =>
+  ({ keep, mcp, prompt, session }) =>
     withClient((espalier) =>
       Effect.gen(function* () {
         const text = yield* read(prompt)
@@ -108,7 +119,7 @@ export const prompt = Command.make(
           return yield* ask(espalier, yield* espalier.GetSession({ sessionId: session.value }), text)
         }
         const title = Terminal.fit(Terminal.plain(text), TITLE)
-        const own = yield* espalier.StartSession(given({ title: Option.some(title) }))
+        const own = yield* espalier.StartSession({ ...given({ title: Option.some(title) }), ...seenBy(mcp) })
         if (keep) yield* Console.error(Terminal.dim(`session ${own.id}`, "stderr"))
         yield* ask(espalier, own, text).pipe(Effect.ensuring(keep ? Effect.void : stop(espalier, own.id)))
       })

@@ -1,6 +1,7 @@
 /** `espalier serve`: a server in this process until a signal stops it. */
 import { Console, Effect, Scope } from "effect"
 import * as HttpGateway from "../../layers/gateway/HttpGateway.ts"
+import { command } from "../calledAs.ts"
 import { version } from "../version.ts"
 import { Root } from "../../services/supervision/Places.ts"
 import { RuntimeGaveUp } from "../../services/supervision/RuntimeGaveUp.ts"
@@ -8,9 +9,6 @@ import { mention } from "./McpConfigFile.ts"
 import * as Server from "./Server.ts"
 import { resolveSettings } from "./Settings.ts"
 import * as uncaught from "./uncaught.ts"
-
-/** How the command line is called here: through npm in a clone, by its name when it is installed. */
-const command = process.env["npm_lifecycle_event"] === undefined ? "espalier" : "npm run -s espalier --"
 
 const welcome = (url: string, dataDirectory: string): string => `espalier ${version} is running
 
