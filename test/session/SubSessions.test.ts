@@ -316,4 +316,37 @@ describe("llm-loop", () => {
       durable
     )
   })
+
+  it.effect.each(["its turn is cancelled", "its deadline has passed", "somebody stops it"] as const)(
+    "what those below a sub-session used counts at the root also when %s",
+    (how) =>
+      Effect.gen(function* () {
+        const manager = yield* SessionManager
+        const world = yield* SessionWorld
+        const { id } = yield* manager.start({ limits: { sessionTokens: 8 } })
+        yield* manager.send({ sessionId: id, text: "go" })
+        yield* eventually("the lowest is at work", () => world.runs.includes("wait_once"))
+        const [middle] = yield* subsOf(id)
+        if (middle === undefined) return assert.fail("there is none")
+        if (how === "its turn is cancelled") yield* manager.cancelTurn(id)
+        else if (how === "its deadline has passed") yield* TestClock.adjust("1 minute")
+        else yield* manager.stop(middle.id)
+        yield* ended(id, 1)
+        // Two tokens of each of the three answers, and two more where it went on.
+        yield* manager.send({ sessionId: id, text: "and now" })
+        yield* ended(id, 2)
+        const events = (yield* eventsOf(id)).map(({ event }) => event)
+        const below = events.flatMap((event) => (event._tag === "SubSessionEnded" ? [event.spent.tokens] : []))
+        assert.deepStrictEqual(below, [4])
+      }).pipe(
+        inProcess({
+          model: actor((said, results) => {
+            if (results.length > 0) return says("ok")
+            if (said === "go") return calls(["delegate", { task: "middle", deadline: 60 }])
+            return said === "middle" ? calls(["delegate", { task: "low" }]) : calls(["wait_once", {}])
+          })
+        }),
+        durable
+      )
+  )
 })
