@@ -1,18 +1,17 @@
 /** Where persons see what waits for their leave, and answer. */
 import { Clock, Effect, Option } from "effect"
 import { Person } from "../../services/access/Person.ts"
-import * as Topic from "../../services/events/Topic.ts"
 import { rulesFor } from "../../services/permission/Approval.ts"
 import { PermissionMismatch } from "../../services/permission/Permission.ts"
 import { Command } from "../../services/session/decide.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
-import { type PermissionReply, SessionInterrupted, SessionNotFound } from "../../services/session/SessionManager.ts"
+import { type PermissionReply, SessionInterrupted } from "../../services/session/SessionManager.ts"
 import { ToolCall } from "../../services/tools/Tool.ts"
 import * as LiveSession from "./LiveSession.ts"
-import { eventAt, type JournalService } from "./SessionStore.ts"
-import type { Others } from "./SubSessions.ts"
+import { openSession, type Reachable } from "./openSession.ts"
+import { eventAt } from "./SessionStore.ts"
 
-export const make = ({ journal, reach }: { readonly journal: JournalService; readonly reach: Others["reach"] }) => {
+export const make = ({ journal, reach }: Reachable) => {
   /** What is asked, as it was journaled. */
   const askedAt = (sessionId: SessionId, sequence: number) =>
     Effect.map(eventAt(journal, sessionId, sequence), (recorded) => {
@@ -22,11 +21,7 @@ export const make = ({ journal, reach }: { readonly journal: JournalService; rea
     })
 
   const permissions = Effect.fnUntraced(function* (sessionId: SessionId) {
-    const head = yield* journal.head(Topic.ofSession(sessionId))
-    if (head === undefined) return yield* new SessionNotFound({ sessionId })
-    const session = head.open
-      ? yield* Effect.catchTag(reach(sessionId), "SessionHasEnded", () => Effect.undefined)
-      : undefined
+    const session = yield* openSession({ journal, reach }, sessionId)
     const pending = session?.state.permission.pending ?? []
     const asked = yield* Effect.forEach(pending, ({ sequence }) => askedAt(sessionId, sequence))
     return asked.filter((permission) => permission !== undefined)
@@ -51,7 +46,7 @@ export const make = ({ journal, reach }: { readonly journal: JournalService; rea
       at,
       Command.AnswerPermission({ permissionId, decision, hash, person, allowed, now })
     ).pipe(
-      Effect.catchTag(["TurnOver", "CallNotWaiting", "SessionBusy", "TooManySubSessions"], Effect.die),
+      Effect.catchTag([...LiveSession.ofTurns, ...LiveSession.ofQuestions], Effect.die),
       Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId })))
     )
   })
