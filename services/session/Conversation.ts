@@ -4,6 +4,7 @@
  * current one; its message always stays.
  */
 import type { Schema } from "effect"
+import { picturesOf, toldOfResult } from "../tools/resultForModel.ts"
 import { type AnswerPart, sizeOfParts } from "../model/ModelAnswer.ts"
 import type { Recorded } from "../events/RuntimeEvent.ts"
 import { nameOf } from "../registry/Agent.ts"
@@ -45,7 +46,8 @@ const MAX_ENTRIES = 200
 const MAX_CHARACTERS = 400_000
 const MAX_RESULT = 50_000
 
-const cut = (result: Schema.Json): Schema.Json => {
+const cut = (whole: Schema.Json): Schema.Json => {
+  const result = toldOfResult(whole)
   const text = JSON.stringify(result)
   return text.length <= MAX_RESULT
     ? result
@@ -59,6 +61,12 @@ export const toldOfCall = ({ isDropped, outcome }: Pick<ConversationCall, "isDro
   const told = toldOf(outcome ?? { _tag: "ToolInterrupted" })
   return isDropped === true ? { ...told, result: left } : told
 }
+
+/** What tools answered with that can be seen. */
+export const picturesIn = ({ calls }: AssistantEntry): ReadonlyArray<MessageAttachment> =>
+  calls.flatMap(({ isDropped, outcome }) =>
+    isDropped !== true && outcome?._tag === "ToolCompleted" ? picturesOf(outcome.result) : []
+  )
 
 /** What the model is told of a call's outcome. Long results are cut. */
 export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; readonly result: Schema.Json } => {
@@ -191,7 +199,9 @@ export const sizeOf = (entry: Entry): number =>
           size +
           JSON.stringify(call.args).length +
           (call.outcome === undefined ? 0 : JSON.stringify(toldOfCall(call).result).length),
-        entry.text.length + (entry.parts === undefined ? 0 : sizeOfParts(entry.parts))
+        entry.text.length +
+          (entry.parts === undefined ? 0 : sizeOfParts(entry.parts)) +
+          picturesIn(entry).reduce((size, one) => size + sizeOfAttachment(one), 0)
       )
 
 /** The newest entries that fit, beginning with a user's message. */
