@@ -62,6 +62,8 @@ export interface Services {
   /** What every session may use up at most. */
   readonly budget: Budget.Limits
   readonly limits: Limits
+  /** Whether the model can see. */
+  readonly pictures: boolean
 }
 
 /** How long what was interrupted may take to let go of what it holds. */
@@ -126,6 +128,7 @@ export const make = ({
   limits,
   model,
   others,
+  pictures,
   pool,
   tools
 }: Services) => {
@@ -138,6 +141,7 @@ export const make = ({
     tools,
     model,
     limits,
+    pictures,
     compaction,
     agentTypes,
     instructions: ({ agentType, directory }) =>
