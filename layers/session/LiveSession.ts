@@ -87,13 +87,16 @@ export interface LiveSession {
   comeback: Array<() => void> | undefined
 }
 
+/** Of a session that is at rest, and most are: so they share it. */
+export const nothing: ReadonlyArray<never> = []
+
 export const make = (state: SessionState): LiveSession => ({
   id: state.id,
   state,
   inbox: Inbox.make(),
   entry: undefined,
   status: "starting",
-  inFlight: [],
+  inFlight: nothing,
   turn: undefined,
   personal: undefined,
   outcomes: undefined,

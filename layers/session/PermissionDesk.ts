@@ -1,10 +1,12 @@
 /** Where persons see what waits for their leave, and answer. */
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Option } from "effect"
 import { Person } from "../../services/access/Person.ts"
 import { rulesFor } from "../../services/permission/Approval.ts"
+import { PermissionMismatch } from "../../services/permission/Permission.ts"
 import { Command } from "../../services/session/decide.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import { type PermissionReply, SessionInterrupted } from "../../services/session/SessionManager.ts"
+import { ToolCall } from "../../services/tools/Tool.ts"
 import * as LiveSession from "./LiveSession.ts"
 import { openSession, type Reachable } from "./openSession.ts"
 import { eventAt } from "./SessionStore.ts"
@@ -27,6 +29,8 @@ export const make = ({ journal, reach }: Reachable) => {
 
   const resolve = Effect.fnUntraced(function* ({ remember = false, ...reply }: PermissionReply) {
     const { decision, hash, permissionId, sessionId } = reply
+    // Whatever a tool gets hold of while it runs, it is no person.
+    if (Option.isSome(yield* Effect.serviceOption(ToolCall))) return yield* new PermissionMismatch({ permissionId })
     // What waits for an answer keeps its session in memory.
     const session = yield* reach(sessionId)
     const asked = session.state.permission.pending.find((asked) => asked.permissionId === permissionId)
@@ -35,8 +39,11 @@ export const make = ({ journal, reach }: Reachable) => {
     const now = yield* Clock.currentTimeMillis
     const allowed = shown === undefined ? undefined : rulesFor(shown)
     const person = yield* Person
+    // The session that asks decides, wherever it is answered: of two answers at the same time one counts.
+    const asker = asked?.path?.at(-1)
+    const at = asker === undefined ? session : yield* reach(asker)
     yield* LiveSession.decide(
-      session,
+      at,
       Command.AnswerPermission({ permissionId, decision, hash, person, allowed, now })
     ).pipe(
       Effect.catchTag([...LiveSession.ofTurns, ...LiveSession.ofQuestions], Effect.die),

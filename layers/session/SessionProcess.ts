@@ -7,9 +7,9 @@
  *
  * When it crashes, whoever waits is told at once; its supervisor starts it again with its state from the journal.
  */
-import { Cause, type Clock, Deferred, Effect, Scope } from "effect"
+import { Cause, type Clock, Deferred, Effect, type Scope } from "effect"
 import type { StorageError } from "../../services/journal/StorageError.ts"
-import type { AgentUpdate, Registry } from "../../services/registry/Registry.ts"
+import type { AgentExists, AgentUpdate, Registry } from "../../services/registry/Registry.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
 import type { Answer, AnswerContent, QuestionEnd } from "../../services/question/Question.ts"
 import { generateTurnId } from "../../services/session/SessionId.ts"
@@ -22,7 +22,7 @@ import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import type { Asleep } from "./Asleep.ts"
 import { Batch } from "./Batch.ts"
 import * as Inbox from "./Inbox.ts"
-import { giveBack, interrupted, type Item, type Life, type LiveSession, look, topicOf } from "./LiveSession.ts"
+import { giveBack, interrupted, type Item, type Life, type LiveSession, look, nothing, topicOf } from "./LiveSession.ts"
 import type * as SessionDuties from "./SessionDuties.ts"
 import { appendOf, load } from "./SessionStore.ts"
 
@@ -49,6 +49,8 @@ const tell = <Id, A, E>(waiting: Map<Id, Deferred.Deferred<A, E>> | undefined, i
   waiting?.delete(id)
   Deferred.doneUnsafe(told, Effect.succeed(value))
 }
+
+const step = () => undefined
 
 /** What the server hears whose question it is. */
 const heardOf = (action: QuestionEnd, content: AnswerContent | undefined): Answer => {
@@ -176,7 +178,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
 
   /** Nothing has changed, and everybody hears why. */
   const refuse = (life: Life, batch: Batch, error: StorageError): Effect.Effect<void> => {
-    life.live.inFlight = []
+    life.live.inFlight = nothing
     for (const answer of batch.refused) answer()
     for (const { reply } of batch.accepted) reply(Effect.fail(error))
     for (const { reply } of [...batch.cancels, ...batch.stops]) reply(Effect.fail(error))
@@ -185,7 +187,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
 
   const answer = (life: Life, batch: Batch): Effect.Effect<void> => {
     const { live } = life
-    live.inFlight = []
+    live.inFlight = nothing
     for (const answer of batch.refused) answer()
     for (const { reply } of batch.accepted) reply(Effect.succeed(live.state))
     const { cancels, stops, unused } = batch
@@ -222,14 +224,17 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     })
   }
 
-  /** It is out of the registry before anybody hears that it is gone. */
+  /** It is out of the registry before anybody hears that it is gone, and never missing there when it leaves memory. */
   const goDown = (life: Life): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const { entry, status } = life.live
-      life.live.entry = undefined
-      return entry === undefined || status === "hibernated"
-        ? answerAll(life)
-        : Effect.andThen(entry.leave, answerAll(life))
+      const { live } = life
+      const { entry } = live
+      if (live.status !== "hibernated" || entry === undefined) return Effect.ensuring(leave(live), answerAll(life))
+      live.entry = undefined
+      return Effect.andThen(
+        Effect.ensuring(asleep.keep(live.id, entry), answerAll(life)),
+        bus.publishEphemeral(topicOf(live), { _tag: "SessionHibernated" })
+      )
     })
 
   /** Nobody waits for a fiber that is gone. */
@@ -242,7 +247,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       const outcomes = Array.from(live.outcomes?.values() ?? [])
       const permitted = Array.from(live.permitted?.values() ?? [])
       const questions = Array.from(live.questions?.values() ?? [])
-      live.inFlight = []
+      live.inFlight = nothing
       live.turn = undefined
       live.personal = undefined
       live.outcomes = undefined
@@ -270,12 +275,38 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       while: () => !live.state.isEnded && live.status !== "hibernated",
       // Between the append and the last answer there is no place to stop.
       body: () => Effect.flatMap(Inbox.takeAll(inbox), (items) => Effect.uninterruptible(commit(life, items))),
-      step: () => undefined
+      step
     }).pipe(Effect.onExit(() => goDown(life)))
   }
 
+  /** Takes its place in the registry: that of the life before it, if that has left memory. */
+  const enter = (live: LiveSession): Effect.Effect<void, AgentExists> =>
+    Effect.suspend(() => {
+      const work = workOf(live.state, false)
+      const registration = { ...entryOf(live), ...work }
+      const kept = asleep.take(live.id)
+      if (kept === undefined) return registry.enter(registration)
+      return Effect.as(kept.update(work), kept).pipe(
+        Effect.catchTag("RegistrationLost", () => registry.enter({ ...registration, onConflict: "replace" }))
+      )
+    }).pipe(
+      Effect.map((entry) => {
+        live.entry = entry
+      }),
+      Effect.uninterruptible
+    )
+
+  const leave = (live: LiveSession): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { entry } = live
+      live.entry = undefined
+      return entry === undefined ? Effect.void : entry.leave
+    })
+
   /** Starts one life: with the state it was made with, and after a crash with that of the journal. */
-  const start = Effect.fnUntraced(function* (live: LiveSession): Effect.fn.Return<Body, unknown, Scope.Scope> {
+  const start = (live: LiveSession) => Effect.onError(begin(live), () => leave(live))
+
+  const begin = Effect.fnUntraced(function* (live: LiveSession): Effect.fn.Return<Body, unknown, Scope.Scope> {
     const scope = yield* Effect.scope
     if (live.status !== "starting") {
       const state = yield* load(journal, live.id)
@@ -284,17 +315,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     const inbox = Inbox.make<Item>()
     const life: Life = { live, inbox, scope }
     const wasAsleep = asleep.has(live.id)
-    live.entry = yield* registry.register({
-      ...entryOf(live),
-      ...workOf(live.state, false),
-      onConflict: wasAsleep ? "replace" : "refuse"
-    })
-    yield* asleep.release(live.id)
-    // Before the entry of this life goes: a session that leaves memory is never missing from the registry.
-    yield* Scope.addFinalizer(
-      scope,
-      Effect.suspend(() => (live.status === "hibernated" ? asleep.keep(live.id, entryOf(live)) : Effect.void))
-    )
+    yield* enter(live)
     if (wasAsleep) yield* bus.publishEphemeral(topicOf(live), { _tag: "SessionWoken" })
     live.inbox = inbox
     yield* duties.takeUpQuestions(life)
@@ -344,7 +365,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
   const spec = (live: LiveSession): ChildSpec => ({
     id: live.id,
     restart: "transient",
-    start: start(live),
+    start: Effect.suspend(() => start(live)),
     onGiveUp: () => lastWords(live),
     mailbox: Effect.sync(() => live.inbox.items.length + live.state.waiting.length)
   })

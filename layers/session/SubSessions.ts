@@ -166,8 +166,9 @@ export const make = ({
       ).pipe(Effect.retry(Schedule.spaced("5 seconds")))
       awake.interruptUnsafe()
       const { outcome = { _tag: "ToolCancelled" as const }, spent } = heard
-      yield* report(live, inbox, Command.EndSub({ sessionId, outcome, spent }))
+      // Before it is told: a crash in between would leave one running that nobody waits for any more.
       if (!heard.isEnded) yield* stop([sessionId], SubSession.reasons.done)
+      yield* report(live, inbox, Command.EndSub({ sessionId, outcome, spent }))
     }).pipe(Effect.scoped, Effect.ignore)
 
   /** Stops it at its deadline, or when it has been idle for as long as it may be. */

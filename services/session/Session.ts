@@ -9,7 +9,7 @@ import { AgentKey } from "../registry/Agent.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 
 /**
- * `idle`: waits for a message. `hibernated`: the same, and out of memory until one comes. `thinking`: a turn runs. `awaiting_permission`: a person has to allow a tool call, or to answer an MCP server.
+ * `idle`: waits for a message. `hibernated`: the same, and out of memory until one comes. `thinking`: a turn runs, or is about to. `awaiting_permission`: a person has to allow a tool call, or to answer an MCP server.
  * `ended`: stopped for good, still readable.
  */
 export const SessionStatus = Schema.Literals(["idle", "hibernated", "thinking", "awaiting_permission", "ended"])

@@ -289,7 +289,8 @@ export const isOpen = (state: SessionState): boolean =>
 export const statusOf = (state: SessionState): SessionStatus => {
   if (state.isEnded) return "ended"
   if (state.permission.pending.length + state.questions.pending.length > 0) return "awaiting_permission"
-  return state.turn === undefined ? "idle" : "thinking"
+  // A message that waits without a turn is about to have one: a session that has just been loaded takes it up.
+  return state.turn === undefined && state.waiting.length === 0 ? "idle" : "thinking"
 }
 
 export const toSummary = (state: SessionState): SessionSummary => ({

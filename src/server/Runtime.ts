@@ -12,6 +12,7 @@ import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as Monitor from "../../layers/health/Monitor.ts"
+import * as NodeEventLoop from "../../layers/health/NodeEventLoop.ts"
 import * as FileDataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
@@ -256,7 +257,7 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
     Layer.provideMerge(PublishedSupervisionEvents.layer),
     Layer.provideMerge(options.eventBus ?? PubSubEventBus.layer()),
-    Layer.provide([NodeFileSystem.layer, NodePath.layer])
+    Layer.provide([NodeFileSystem.layer, NodePath.layer, NodeEventLoop.layer])
   )
 }
 
