@@ -25,13 +25,18 @@ const WAITING = 100
 /** How long a pipe may take to bring the answer to a question. */
 const PATIENCE = "5 minutes"
 
+/** What a session is called until something is said in it. */
+const UNTITLED = "chat"
+/** Columns of its first message that it is called by then. */
+const TITLE = 60
+
 interface Input {
   readonly lines: Lines.Lines
   /** Lines that wait for those before them. */
   readonly inLine: Queue.Queue<string, Cause.Done>
 }
 
-type Opened = Pick<Session, "id" | "sequence" | "subSessions">
+type Opened = Pick<Session, "id" | "title" | "messages" | "sequence" | "subSessions">
 
 /** Talks in one session, until the input ends or something else is wanted. */
 const converse = Effect.fnUntraced(function* (espalier: Client.Operation, session: Opened, { inLine, lines }: Input) {
@@ -44,6 +49,7 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, sessio
   const leaving = yield* Deferred.make<Next>()
   const broken = yield* Deferred.make<never, FollowError>()
   let hasEnded = false
+  let isUntitled = session.title === UNTITLED && session.messages === 0
 
   const slowly = Effect.timeoutOrElse(Queue.take(inLine), { duration: PATIENCE, orElse: () => Cause.done() })
   const asking = yield* Asking.make(lines, slowly)
@@ -81,9 +87,13 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, sessio
         return asked.request(event)
       case "PermissionResolved":
         return asked.settle(event)
-      case "MessageReceived":
+      case "MessageReceived": {
         waiting.set(event.messageId, event.text)
-        return Effect.void
+        if (!isUntitled) return Effect.void
+        isUntitled = false
+        const title = Terminal.fit(Terminal.plain(event.text).trim(), TITLE)
+        return Effect.asVoid(Effect.forkScoped(Effect.ignore(espalier.UpdateSession({ sessionId, title }))))
+      }
       case "TurnStarted":
         return echo(event.messageId)
       default:
@@ -199,7 +209,7 @@ export const chat = Command.make(
         const place = yield* directoryOf(directory)
         const open = (sessionId: SessionId | undefined) =>
           sessionId === undefined
-            ? espalier.StartSession({ title: "chat", ...given(about), ...place })
+            ? espalier.StartSession({ title: UNTITLED, ...given(about), ...place })
             : espalier.GetSession({ sessionId })
         const wanted = Option.isNone(asked) && continued ? (yield* newest({ espalier }, 1))[0]?.id : undefined
         let session = yield* open(Option.getOrUndefined(asked) ?? wanted)
