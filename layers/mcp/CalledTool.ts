@@ -5,6 +5,7 @@ import { failureOf, fromServer } from "../../services/mcp/callResult.ts"
 import { McpServerUnavailable } from "../../services/mcp/McpServer.ts"
 import type { ApprovedTool } from "../../services/mcp/planApproval.ts"
 import { nameOf } from "../../services/mcp/toolNames.ts"
+import { mcpPool } from "../../services/worker/PoolLimits.ts"
 import { type Tool, ToolCall, ToolFailure } from "../../services/tools/Tool.ts"
 import type { Connection } from "./Connection.ts"
 import type { ServerState } from "./ServerState.ts"
@@ -105,10 +106,14 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
 
   return {
     name,
+    server: state.name,
     description: definition.description,
     parameters: definition.inputSchema,
     annotations: {
       weight: "heavy",
+      pool: mcpPool,
+      // So that one server has no more of the pool than its share.
+      key: state.name,
       // Of a tool that was granted nothing anything may be expected; its own hints are no evidence.
       classes: isGranted ? [] : ["exec", "network"],
       idempotent: grants.idempotent?.includes(definition.name) ?? false,

@@ -166,6 +166,7 @@ const make = Effect.fnUntraced(function* ({
   }
 
   return McpServers.of({
+    names: [...states.keys()],
     list: Effect.sync(() => [...states.values()].map((state) => state.describe())),
     tools: (server) => Effect.map(find(server), (state) => state.describeTools()),
     approve: Effect.fn("McpServers.approve")(function* ({ hash, server, tool }) {

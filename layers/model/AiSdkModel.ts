@@ -9,9 +9,10 @@ import type { LanguageModelV4, SharedV4ProviderOptions } from "@ai-sdk/provider"
 import { Clock, Effect, Layer, Stream } from "effect"
 import { AiError, LanguageModel, type Response } from "effect/ai"
 import type { Price } from "../../services/model/Usage.ts"
-import { toReason } from "./aisdk/apiErrors.ts"
+import { cutOff, isUnknownEvent, toReason } from "./aisdk/apiErrors.ts"
 import { callOptions } from "./aisdk/callOptions.ts"
 import * as PartPump from "./aisdk/PartPump.ts"
+import { structuredOutputOf } from "./aisdk/structuredOutput.ts"
 import { type Answerer, contentPart, finishPart, type StreamPart, streamPart } from "./aisdk/responseParts.ts"
 
 export interface Options {
@@ -28,6 +29,8 @@ const nameOf = ({ modelId, provider }: LanguageModelV4): string => `${provider.s
 
 export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), price, providerOptions }: Options) {
   const answerer: Answerer = { name, price }
+  const codecTransformer = structuredOutputOf(model.provider)
+  const asking = { provider: model.provider, providerOptions, codecTransformer }
   const clock = yield* Clock.Clock
   const fail = (method: string) => (error: unknown) =>
     AiError.isAiError(error)
@@ -36,7 +39,7 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
 
   const generateText = (options: LanguageModel.ProviderOptions) =>
     Effect.tryPromise({
-      try: (signal) => model.doGenerate(callOptions(options, signal, providerOptions)),
+      try: (signal) => model.doGenerate(callOptions(options, signal, asking)),
       catch: fail("generateText")
     }).pipe(
       Effect.map(({ content, finishReason, structuredOutputText, usage }): Array<Response.PartEncoded> => {
@@ -60,12 +63,19 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
         let release = () => aborting.abort()
         yield* Effect.addFinalizer(() => Effect.sync(() => release()))
         const { stream } = yield* Effect.tryPromise({
-          try: () => model.doStream(callOptions(options, aborting.signal, providerOptions)),
+          try: () => model.doStream(callOptions(options, aborting.signal, asking)),
           catch: toError
         })
         const pump = PartPump.make(
           stream,
-          (part) => (part.type === "error" ? { error: toError(part.error) } : { part: streamPart(answerer, part) }),
+          (part) => {
+            if (part.type === "error") {
+              return isUnknownEvent(part.error) ? { part: undefined } : { error: toError(part.error) }
+            }
+            return part.type === "finish" && part.finishReason.unified === "interrupted"
+              ? { error: toError(cutOff) }
+              : { part: streamPart(answerer, part) }
+          },
           toError
         )
         // Aborting what has ended by itself would only cost.
@@ -76,7 +86,7 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
       })
     ).pipe(Stream.scoped)
 
-  return yield* LanguageModel.make({ generateText, streamText })
+  return yield* LanguageModel.make({ generateText, streamText, codecTransformer })
 })
 
 export const layer = (options: Options) => Layer.effect(LanguageModel.LanguageModel, make(options))

@@ -7,6 +7,7 @@ import type { LanguageModel } from "effect/ai"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Delivery } from "../../services/events/RuntimeEvent.ts"
 import * as Topic from "../../services/events/Topic.ts"
+import { isSeen, type SeenServers } from "../../services/mcp/seenServers.ts"
 import type { Limits } from "../../services/model/ModelLimits.ts"
 import type * as Budget from "../../services/session/Budget.ts"
 import type * as Approval from "../../services/permission/Approval.ts"
@@ -61,8 +62,11 @@ export interface Services {
 /** How long what was interrupted may take to let go of what it holds. */
 const GRACE = "10 seconds"
 
-/** Toolkits that are kept ready, for as many ways of denying tools. */
+/** Toolkits that are kept ready, for as many ways of seeing servers and denying tools. */
 const maxToolkits = 32
+
+const seenOf = (tools: ReadonlyArray<Tool>, seen: SeenServers): ReadonlyArray<Tool> =>
+  seen === undefined ? tools : tools.filter((tool) => isSeen(tool, seen))
 
 const letGo = (fiber: Fiber.Fiber<unknown> | undefined): Effect.Effect<void> =>
   fiber === undefined
@@ -122,7 +126,7 @@ export const make = ({
 }: Services) => {
   const subSessions = SubSessions.make({ bus, journal, others })
   let listed: ReadonlyArray<Tool> | undefined
-  /** By the rules that deny; all of one list. */
+  /** By the servers that are seen and the rules that deny; all of one list. */
   const toolkits = new Map<string, OfferedTools>()
   const around: Turn.Surroundings = {
     journal,
@@ -137,13 +141,14 @@ export const make = ({
         return told.length === 0 ? undefined : told.join("\n\n")
       }),
     // Made anew only when the list is another one: decoders are cached by its identity.
-    offered: ({ rules }) =>
+    offered: ({ mcpServers, permission: { rules } }) =>
       Effect.map(tools.list, (list) => {
         if (listed !== list || toolkits.size >= maxToolkits) toolkits.clear()
         listed = list
         const denials = rules.filter(({ decision }) => decision === "deny")
-        const key = denials.length === 0 ? "" : JSON.stringify(denials)
-        const toolkit = toolkits.get(key) ?? offered(offerable(list, denials))
+        const key =
+          denials.length === 0 && mcpServers === undefined ? "" : JSON.stringify([denials, mcpServers ?? null])
+        const toolkit = toolkits.get(key) ?? offered(offerable(seenOf(list, mcpServers), denials))
         toolkits.set(key, toolkit)
         return toolkit
       })

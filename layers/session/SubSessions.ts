@@ -9,6 +9,7 @@ import { Clock, Effect, Schedule, Stream } from "effect"
 import { LOCAL } from "../../services/access/Person.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
+import type { SeenServers } from "../../services/mcp/seenServers.ts"
 import type { Permission } from "../../services/permission/Permission.ts"
 import type * as Approval from "../../services/permission/Approval.ts"
 import { type Child, Command } from "../../services/session/decide.ts"
@@ -34,6 +35,8 @@ export interface Wish {
   readonly title: string
   readonly agentType: string
   readonly metadata?: SessionMetadata | undefined
+  /** Of those that the session above sees (default all of them). */
+  readonly mcpServers?: SeenServers
   readonly callId?: CallId | undefined
   /** Milliseconds. */
   readonly deadline?: number | undefined
@@ -44,7 +47,7 @@ const started = (
   { id, state }: LiveSession,
   index: number,
   now: number,
-  { agentType, callId, deadline, idleLimit, metadata, title }: Wish
+  { agentType, callId, deadline, idleLimit, mcpServers = state.mcpServers, metadata, title }: Wish
 ): SessionEvent => ({
   _tag: "SessionStarted",
   title,
@@ -55,6 +58,7 @@ const started = (
   permissions: { mode: state.permission.mode, rules: state.permission.rules },
   ...(state.directory === undefined ? undefined : { directory: state.directory }),
   ...(state.limits === undefined ? undefined : { limits: state.limits }),
+  ...(mcpServers === undefined ? undefined : { mcpServers }),
   parent: {
     sessionId: id,
     index,

@@ -60,8 +60,8 @@ export interface Surroundings {
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
   readonly limits: Limits
-  /** What a session's model is offered under its permissions. */
-  readonly offered: (permission: SessionState["permission"]) => Effect.Effect<OfferedTools>
+  /** What a session's model is offered: of the servers that it sees, under its permissions. */
+  readonly offered: (state: SessionState) => Effect.Effect<OfferedTools>
   readonly compaction: Strategy
   /** What the model is told before everything else. */
   readonly instructions: (state: SessionState) => Effect.Effect<string | undefined>
@@ -110,9 +110,9 @@ const runStep = Effect.fnUntraced(function* (
   host: Host,
   answer: ModelRound.Answer
 ): Effect.fn.Return<Entry, Lost> {
-  const { agentType, id, owner, permission } = host.state()
+  const { agentType, id, mcpServers, owner, permission } = host.state()
   const rules = [...(agentTypes.get(agentType)?.rules ?? []), ...permission.rules]
-  const asker = { id, owner, permission: { ...permission, rules } }
+  const asker = { id, mcpServers, owner, permission: { ...permission, rules } }
   const planned = yield* Effect.forEach(answer.calls, (call, index) => plan(tools, asker, call, index))
   const places = yield* host.request(yield* textOf(answer.text), planned, answer.answer)
   const free = yield* slots
@@ -146,7 +146,7 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
     if (spent !== undefined) return yield* host.end("failed", undefined, spent)
     entries = yield* fit(entries)
     const shown = { entries, system, characters }
-    const offered = yield* around.offered(host.state().permission)
+    const offered = yield* around.offered(host.state())
     const answer = yield* ModelRound.ask(around.model, around.limits, offered, shown, host.say)
     if (answer.broken !== undefined) {
       return yield* host.end("failed", yield* textOf(answer.text), answer.broken, answer.answer)

@@ -118,7 +118,8 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
 
   const admit = Effect.fnUntraced(function* (task: Task) {
     const { annotations, name: tool } = task.tool
-    const { args, callId, key, priority = annotations.priority ?? defaultPriority, sessionId } = task
+    const { args, callId, priority = annotations.priority ?? defaultPriority, sessionId } = task
+    const key = annotations.key ?? task.key
     const part = yield* control.part(annotations.pool ?? defaultPool)
     const ticket = state.ticketOf(part, { key, priority, sessionId })
     // Refused before anything is made of it: turning load away must cost next to nothing.

@@ -38,6 +38,7 @@ export const events: Catalogue<RuntimeEvent> = {
       whenBusy: "what becomes of a message that comes while it is busy, unless the message says so",
       limits: "what it and each of its turns may use up, within the server's own limits",
       directory: "where it works; its `AGENTS.md` is told to the model",
+      mcpServers: "the MCP servers that it sees, by their names; absent for all that are declared",
       parent: "of a sub-session: where it hangs, and how long it may live"
     }
   },

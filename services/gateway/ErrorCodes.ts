@@ -170,7 +170,8 @@ export const errorCodes = {
     code: "quota_exceeded",
     exit: 107,
     http: 429,
-    meaning: "The session, or its kind of agent, has all it may have of the pool; the error says when to try again"
+    meaning:
+      "The session, its kind of agent or the MCP server has all it may have of the pool; the error says when to try again"
   },
   PoolDraining: {
     code: "pool_draining",

@@ -131,12 +131,14 @@ export class GatewayRpcs extends RpcGroup.make(
       whenBusy: Schema.optionalKey(WhenBusy),
       limits: Schema.optionalKey(Limits),
       directory: Schema.optionalKey(Directory),
+      /** Those of the declared MCP servers that it sees (default all). */
+      mcpServers: Schema.optionalKey(Schema.Array(ServerName).check(Schema.isMaxLength(100))),
       parent: Schema.optionalKey(
         Schema.Struct({ sessionId: SessionId, deadline: Milliseconds, idleLimit: Milliseconds })
       )
     },
     success: Session,
-    error: Schema.Union([...onSession, SessionHasEnded, TooManySubSessions])
+    error: Schema.Union([...onSession, SessionHasEnded, TooManySubSessions, McpServerNotFound])
   }),
   Rpc.make("StopSession", {
     payload: { sessionId: SessionId, reason: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(500))) },

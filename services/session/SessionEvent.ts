@@ -56,6 +56,8 @@ export const SessionEvent = Schema.TaggedUnion({
     limits: Schema.optionalKey(Limits),
     /** Where it works: an absolute path. Its `AGENTS.md` is told to the model. */
     directory: Schema.optionalKey(Schema.String),
+    /** The MCP servers that it sees, by their names; absent for all that are declared. */
+    mcpServers: Schema.optionalKey(Schema.Array(Schema.String)),
     /** Of a sub-session. */
     parent: Schema.optionalKey(Parent)
   },

@@ -7,6 +7,7 @@
 import { Context, type Effect, Schema } from "effect"
 import type { InvalidInput } from "../InvalidInput.ts"
 import type { StorageError } from "../journal/StorageError.ts"
+import type { McpServerNotFound } from "../mcp/McpServer.ts"
 import type { AgentKey } from "../registry/Agent.ts"
 import type { ToolNotFound } from "../tools/Tools.ts"
 import type { ToolFailure } from "../tools/Tool.ts"
@@ -110,6 +111,8 @@ export interface StartOptions {
   readonly whenBusy?: WhenBusy | undefined
   /** Where it works: an absolute path. Its `AGENTS.md` is told to the model. */
   readonly directory?: string | undefined
+  /** The declared MCP servers that it sees, and those below it (default: all that the session above sees, or all). */
+  readonly mcpServers?: ReadonlyArray<string> | undefined
   /** Makes it a sub-session, which ends with the session above it. Its id is made for it then. */
   readonly parent?:
     | {
@@ -151,7 +154,9 @@ type Unavailable = SessionNotFound | SessionHasEnded | SessionInterrupted | TooM
 export class SessionManager extends Context.Service<
   SessionManager,
   {
-    readonly start: (options: StartOptions) => Effect.Effect<Session, Unavailable | TooManySubSessions | InvalidInput>
+    readonly start: (
+      options: StartOptions
+    ) => Effect.Effect<Session, Unavailable | TooManySubSessions | InvalidInput | McpServerNotFound>
     /** Cancels its turn and workers, then ends it. Ending an ended session changes nothing. */
     readonly stop: (sessionId: SessionId, reason?: string) => Effect.Effect<void, Exclude<Unavailable, SessionHasEnded>>
     readonly get: (sessionId: SessionId) => Effect.Effect<Session, Exclude<Unavailable, SessionHasEnded>>

@@ -16,7 +16,10 @@ import { Parent } from "./Parent.ts"
 import { LiveSub } from "./SubSession.ts"
 import { type SessionState, toSession } from "./SessionState.ts"
 
-export const VERSION = 2
+export const VERSION = 3
+
+/** One of before sessions could be told which MCP servers they see, and so saw all of them: as this version reads it. */
+const READABLE = [2, VERSION]
 
 /** Events between two snapshots: few enough to fold in a blink, and enough to make the writing of them cheap. */
 export const EVERY = 500
@@ -32,6 +35,7 @@ const Stored = Schema.fromJsonString(
     limits: Schema.optionalKey(Limits),
     spent: Spending,
     directory: Schema.optionalKey(Schema.String),
+    mcpServers: Schema.optionalKey(Schema.Array(Schema.String)),
     summary: Schema.optionalKey(Schema.Int),
     parent: Schema.optionalKey(Parent),
     subs: Schema.Array(LiveSub),
@@ -97,12 +101,13 @@ export const take = (state: SessionState): SnapshotState => ({
 
 /** The state, if the snapshot is one that this version can read. */
 export const restore = ({ sequence, state, version }: Snapshot): SessionState | undefined => {
-  const stored = version === VERSION ? Option.getOrUndefined(decode(state)) : undefined
+  const stored = READABLE.includes(version) ? Option.getOrUndefined(decode(state)) : undefined
   if (stored?.sequence !== sequence) return undefined
   return {
     ...stored,
     limits: stored.limits,
     directory: stored.directory,
+    mcpServers: stored.mcpServers,
     summary: stored.summary,
     parent: stored.parent,
     turn: stored.turn,

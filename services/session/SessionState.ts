@@ -13,6 +13,7 @@ import type { Session, SessionStatus, SessionSummary } from "./Session.ts"
 import { type SessionMetadata, spentWith, type WhenBusy } from "./SessionEvent.ts"
 import { type CallId, type MessageId, SessionId, type TurnId } from "./SessionId.ts"
 import type { Parent } from "./Parent.ts"
+import type { SeenServers } from "../mcp/seenServers.ts"
 import type { LiveSub } from "./SubSession.ts"
 
 /** An accepted message that waits for its turn. Its text is in the journal at `sequence`. */
@@ -60,6 +61,7 @@ export interface SessionState {
   /** What its turns took, and its sub-agents that have ended. */
   readonly spent: Spending
   readonly directory: string | undefined
+  readonly mcpServers: SeenServers
   /** Where the newest summary of the conversation stands. */
   readonly summary: number | undefined
   /** Of a sub-session. */
@@ -117,6 +119,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       limits: event.limits,
       spent: Budget.nothing,
       directory: event.directory,
+      mcpServers: event.mcpServers,
       summary: undefined,
       parent: event.parent,
       subs: none,

@@ -14,6 +14,7 @@ import type { Room } from "./chat/Room.ts"
 import { directoryFlag, directoryOf } from "./directory.ts"
 import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
+import { mcpFlag, seenBy } from "./mcpFlag.ts"
 import * as Lines from "./Lines.ts"
 import { root, withClient } from "./Root.ts"
 import { Signals } from "./Signals.ts"
@@ -197,9 +198,10 @@ export const chat = Command.make(
     ),
     title: Flag.String("title").pipe(Flag.withDescription("What a new session is about"), Flag.optional),
     agentType: Flag.String("agent").pipe(Flag.withDescription("The type of agent of a new session"), Flag.optional),
-    directory: directoryFlag
+    directory: directoryFlag,
+    mcp: mcpFlag
   },
-  ({ continued, directory, session: asked, ...about }) =>
+  ({ continued, directory, mcp, session: asked, ...about }) =>
     withClient((espalier) =>
       Effect.gen(function* () {
         const { json } = yield* root
@@ -209,7 +211,7 @@ export const chat = Command.make(
         const place = yield* directoryOf(directory)
         const open = (sessionId: SessionId | undefined) =>
           sessionId === undefined
-            ? espalier.StartSession({ title: UNTITLED, ...given(about), ...place })
+            ? espalier.StartSession({ title: UNTITLED, ...given(about), ...place, ...seenBy(mcp) })
             : espalier.GetSession({ sessionId })
         const wanted = Option.isNone(asked) && continued ? (yield* newest({ espalier }, 1))[0]?.id : undefined
         let session = yield* open(Option.getOrUndefined(asked) ?? wanted)

@@ -8,6 +8,7 @@ import { generateMessageId, SessionId } from "../../services/session/SessionId.t
 import type * as Client from "../client.ts"
 import { PermissionNeeded, TurnCancelled, TurnFailed, UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
+import { mcpFlag, seenBy } from "./mcpFlag.ts"
 import { insist } from "./insist.ts"
 import { root, withClient } from "./Root.ts"
 import * as Screen from "./Screen.ts"
@@ -99,9 +100,10 @@ export const prompt = Command.make(
     keep: Flag.Boolean("keep").pipe(
       Flag.withDescription("Keep the session of its own, to go on with it"),
       Flag.withDefault(false)
-    )
+    ),
+    mcp: mcpFlag
   },
-  ({ keep, prompt, session }) =>
+  ({ keep, mcp, prompt, session }) =>
     withClient((espalier) =>
       Effect.gen(function* () {
         const text = yield* read(prompt)
@@ -109,7 +111,7 @@ export const prompt = Command.make(
           return yield* ask(espalier, yield* espalier.GetSession({ sessionId: session.value }), text)
         }
         const title = Terminal.fit(Terminal.plain(text), TITLE)
-        const own = yield* espalier.StartSession(given({ title: Option.some(title) }))
+        const own = yield* espalier.StartSession({ ...given({ title: Option.some(title) }), ...seenBy(mcp) })
         if (keep) yield* Console.error(Terminal.dim(`session ${own.id}`, "stderr"))
         yield* ask(espalier, own, text).pipe(Effect.ensuring(keep ? Effect.void : stop(espalier, own.id)))
       })

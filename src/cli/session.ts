@@ -12,6 +12,7 @@ import { attach } from "./attachment.ts"
 import { answerTo } from "../answer.ts"
 import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
+import { mcpFlag, seenBy } from "./mcpFlag.ts"
 import * as Output from "./Output.ts"
 import { approve, deny, permissions } from "./permission.ts"
 import { root, withClient } from "./Root.ts"
@@ -72,13 +73,15 @@ const start = Command.make(
       Flag.withDescription("Makes it a sub-session of this one, which ends with it"),
       Flag.optional
     ),
+    mcp: mcpFlag,
     agentType: Flag.String("agent").pipe(Flag.withDescription("The type of agent"), Flag.optional)
   },
-  ({ directory, parent, ...options }) =>
+  ({ directory, mcp, parent, ...options }) =>
     withClient((espalier) =>
       Effect.flatMap(
         espalier.StartSession({
           ...given(options),
+          ...seenBy(mcp),
           ...(Option.isSome(directory) ? { directory: resolve(directory.value) } : undefined),
           ...(Option.isSome(parent) ? { parent: { sessionId: parent.value } } : undefined)
         }),

@@ -62,7 +62,7 @@ import type { Processes } from "../../services/processes/Processes.ts"
 import type { Supervisor } from "../../services/supervision/Supervisor.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
-import { maxPermits, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
+import { maxPermits, mcpPool, type PoolOptions, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { version } from "../version.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
@@ -80,9 +80,18 @@ export interface Parts {
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
   /** Who answers what MCP servers ask while their tools run. */
   readonly mcpQuestions?: Layer.Layer<McpQuestions, StartError, LanguageModel.LanguageModel> | undefined
+  /** Where it is kept which tools of MCP servers were approved. */
+  readonly mcpApprovals?: Layer.Layer<McpApprovals, StartError> | undefined
   readonly workerPool?:
     | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | RateLimits | Workers | ToolExecutors>
     | undefined
+}
+
+export interface McpLimits {
+  /** Calls of their tools under way at a time, a quarter of them for one server (default 64). */
+  readonly permits?: number | undefined
+  /** Calls that may wait, a quarter of them for one server (default 1,000). */
+  readonly queue?: number | undefined
 }
 
 export interface Options extends Parts {
@@ -92,8 +101,10 @@ export interface Options extends Parts {
   readonly queue?: number | undefined
   /** How long a task may wait (default 30 seconds). */
   readonly patience?: Duration.Input | undefined
-  /** Pools by name: more of one's own, and more to say of `tools`, `cpu` and `exports`. */
+  /** Pools by name: more of one's own, and more to say of `tools`, `cpu`, `exports` and `mcp`. */
   readonly pools?: Pools | undefined
+  /** How much of MCP servers runs at a time. */
+  readonly mcp?: McpLimits | undefined
   /** How often one session may call tools, all of them together (default: as often as it likes). */
   readonly toolRate?: Rate | undefined
   /** When a dependency that fails is left alone, and for how long (default: after 5 failures, for 1 s to 1 min). */
@@ -168,17 +179,28 @@ const mcp = ({ mcpServers = [] }: Options) =>
     })
   )
 
+/** The pool of MCP servers: none has more of it than a quarter, so that one that hangs leaves room for the others. */
+const mcpPoolOf = ({ permits = 64, queue = 1_000 }: McpLimits, given: PoolOptions = {}): PoolOptions => {
+  const all = { permits, queue, apart: true, ...given }
+  const share = { running: quarter(all.permits ?? permits), queued: quarter(all.queue ?? queue) }
+  return { ...all, perKey: { ...share, ...given.perKey } }
+}
+
+const quarter = (of: number): number => Math.max(1, Math.floor(of / 4))
+
 /** The pools there are: `cpu` runs as many as there are processors, `exports` one at a time. */
 export const poolsOf = ({
+  mcp = {},
   patience,
   permits,
   pools,
   queue
-}: Pick<Options, "permits" | "queue" | "patience" | "pools">): Pools => ({
+}: Pick<Options, "permits" | "queue" | "patience" | "pools" | "mcp">): Pools => ({
   ...pools,
   tools: { permits, queue, patience, ...pools?.["tools"] },
   cpu: { permits: Math.min(maxPermits, availableParallelism()), ...pools?.["cpu"] },
-  exports: { permits: 1, ...pools?.["exports"] }
+  exports: { permits: 1, ...pools?.["exports"] },
+  [mcpPool]: mcpPoolOf(mcp, pools?.[mcpPool])
 })
 
 const pool = (options: Options) =>
@@ -194,6 +216,7 @@ const pool = (options: Options) =>
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<McpApprovals, E, R>) => {
+  const approved: Layer.Layer<McpApprovals, E | StartError, R> = options.mcpApprovals ?? approvals
   const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(Layer.provide(toolSet(options, scratch)))
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
@@ -215,7 +238,7 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
     Layer.provideMerge(mcp(options)),
-    Layer.provide(approvals),
+    Layer.provide(approved),
     Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
     Layer.provide(model(options)),
     Layer.provide(limits(options)),

@@ -29,6 +29,13 @@ export interface Settings {
   readonly patience: Duration.Duration
   /** More about the pools, by name. */
   readonly pools: Pools
+  /** How much of MCP servers runs at a time. */
+  readonly mcp: {
+    /** Calls of their tools. */
+    readonly permits: number
+    /** Calls that may wait. */
+    readonly queue: number
+  }
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
   /** Declared in the file that was named. */
@@ -150,6 +157,10 @@ const fromConfig = Config.all({
   queue: Config.schema(int(0, 100_000), "ESPALIER_QUEUE").pipe(Config.withDefault(50)),
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
   pools: Config.String(poolsSetting.variable).pipe(Config.withDefault("{}")),
+  mcp: Config.all({
+    permits: Config.schema(int(1, 256), "ESPALIER_MCP_PERMITS").pipe(Config.withDefault(64)),
+    queue: Config.schema(int(0, 100_000), "ESPALIER_MCP_QUEUE").pipe(Config.withDefault(1_000))
+  }),
   chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
   budget: Config.all({
     steps: Config.schema(int(0, 10_000), "ESPALIER_STEPS").pipe(Config.withDefault(undefined)),

@@ -1,6 +1,7 @@
 /** Everything around sessions: a journal that outlives the process, and processes that come and go. */
 import { Context, Deferred, Effect, Layer, Schema, Stream } from "effect"
 import type { LanguageModel } from "effect/ai"
+import * as NoMcpServers from "../../layers/mcp/NoMcpServers.ts"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
@@ -133,7 +134,7 @@ export const layerProcess = ({
       Layer.succeed(AgentTypes, new Map(agentTypes.map((type) => [type.name, type])))
     ]),
     Layer.provideMerge(BoundedWorkerPool.layer(pool).pipe(Layer.provide(TokenRateLimits.layer()))),
-    Layer.provideMerge(Layer.mergeAll(toolSet, model)),
+    Layer.provideMerge(Layer.mergeAll(toolSet, model, NoMcpServers.layer)),
     Layer.provideMerge(MemoryRegistry.layer),
     Layer.provideMerge(PubSubEventBus.layer()),
     Layer.provideMerge(tree)

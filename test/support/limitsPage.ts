@@ -298,6 +298,26 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
       beyond: "the call is not sent",
       failure: "mcp_server_busy"
     },
+    {
+      what: "calls under way, a quarter of them for one server",
+      byDefault: count(settings.mcp.permits),
+      setting: "ESPALIER_MCP_PERMITS",
+      ...times("1", "256"),
+      refuses: ["0", "257"],
+      option: "mcp.permits",
+      beyond: "they wait, in the pool `mcp`"
+    },
+    {
+      what: "calls that wait, a quarter of them for one server",
+      byDefault: count(settings.mcp.queue),
+      setting: "ESPALIER_MCP_QUEUE",
+      ...times("0", "100000"),
+      refuses: ["-1", "100001"],
+      option: "mcp.queue",
+      beyond: "refused",
+      error: "QuotaExceeded",
+      failure: "quota_exceeded"
+    },
     { what: "tools of a server", byDefault: count(definitions.tools), beyond: "left out, and counted" },
     { what: "a tool's description", byDefault: `${count(definitions.description)} characters`, beyond: "cut" },
     { what: "a tool's schema", byDefault: bytes(definitions.schema), beyond: "the tool is refused" },

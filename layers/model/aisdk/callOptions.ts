@@ -12,8 +12,9 @@ import type {
   SharedV4ProviderOptions
 } from "@ai-sdk/provider"
 import { Schema } from "effect"
-import { type LanguageModel, type Prompt, Tool } from "effect/ai"
+import { AiError, type LanguageModel, type Prompt, Tool } from "effect/ai"
 import { isOwn } from "../../../services/model/ownMetadata.ts"
+import { cached } from "./promptCache.ts"
 
 type FunctionTool = LanguageModelV4FunctionTool
 type Options = { readonly providerOptions?: SharedV4ProviderOptions }
@@ -119,7 +120,9 @@ const schemas = new WeakMap<Tool.Any, FunctionTool["inputSchema"]>()
 const schemaOf = (tool: Tool.Any): FunctionTool["inputSchema"] => {
   let schema = schemas.get(tool)
   if (schema === undefined) {
-    schema = Tool.getJsonSchema(tool)
+    const made = Tool.getJsonSchema(tool)
+    // Arguments are an object, and providers want that said.
+    schema = made.type === undefined ? { ...made, type: "object" } : made
     schemas.set(tool, schema)
   }
   return schema
@@ -152,27 +155,35 @@ const toolsOf = ({
   return { tools: tools.map(toolOf), toolChoice: choice }
 }
 
-const formatOf = ({
-  responseFormat
-}: LanguageModel.ProviderOptions): Pick<LanguageModelV4CallOptions, "responseFormat"> =>
-  responseFormat.type === "text"
-    ? {}
-    : {
-        responseFormat: {
-          type: "json",
-          name: responseFormat.objectName,
-          schema: Tool.getJsonSchemaFromSchema(responseFormat.schema)
-        }
-      }
+const formatOf = (
+  { responseFormat }: LanguageModel.ProviderOptions,
+  transformer: LanguageModel.CodecTransformer
+): Pick<LanguageModelV4CallOptions, "responseFormat"> => {
+  if (responseFormat.type === "text") return {}
+  try {
+    const schema = Tool.getJsonSchemaFromSchema(responseFormat.schema, { transformer })
+    return { responseFormat: { type: "json", name: responseFormat.objectName, schema } }
+  } catch (error) {
+    throw new AiError.UnsupportedSchemaError({ description: error instanceof Error ? error.message : String(error) })
+  }
+}
+
+/** Who is asked. */
+export interface Asking {
+  /** As the Vercel AI SDK names it. */
+  readonly provider: string
+  readonly providerOptions: SharedV4ProviderOptions | undefined
+  readonly codecTransformer: LanguageModel.CodecTransformer
+}
 
 export const callOptions = (
   options: LanguageModel.ProviderOptions,
   abortSignal: AbortSignal,
-  providerOptions: SharedV4ProviderOptions | undefined
+  { codecTransformer, provider, providerOptions }: Asking
 ): LanguageModelV4CallOptions => ({
-  prompt: promptOf(options.prompt),
+  prompt: cached(promptOf(options.prompt), provider),
   ...toolsOf(options),
-  ...formatOf(options),
+  ...formatOf(options, codecTransformer),
   abortSignal,
   ...(providerOptions === undefined ? undefined : { providerOptions })
 })
