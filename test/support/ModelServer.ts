@@ -27,6 +27,7 @@ type Body = typeof Body.Type
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(Body))
 
 export type Script = ScriptedServer.Script<Body>
+export type Asked = ScriptedServer.Asked<Body>
 
 export const chunk = (delta: unknown, finish: string | null = null, usage?: unknown): ScriptedServer.Step => ({
   _tag: "Data",
