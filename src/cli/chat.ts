@@ -16,6 +16,7 @@ import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
 import { mcpFlag, seenBy } from "./mcpFlag.ts"
 import * as Lines from "./Lines.ts"
+import * as mcpServers from "./mcpServers.ts"
 import { root, withClient } from "./Root.ts"
 import { Signals } from "./Signals.ts"
 import * as Talk from "./Talk.ts"
@@ -173,16 +174,6 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, sessio
   )
 }, Effect.scoped)
 
-/** Servers whose tools are not there yet, which somebody who has declared them expects. */
-const showServers = (espalier: Client.Operation, { screen }: Lines.Lines) =>
-  Effect.gen(function* () {
-    for (const { lastError, name, state } of yield* espalier.McpServers()) {
-      if (state === "ready") continue
-      const why = lastError === undefined ? "" : `: ${Terminal.plain(lastError)}`
-      yield* screen.note(`MCP server ${name} is ${state === "connecting" ? "starting" : state}${why}`)
-    }
-  })
-
 export const chat = Command.make(
   "chat",
   {
@@ -228,7 +219,7 @@ export const chat = Command.make(
             )
           }
           yield* showModel({ espalier, screen })
-          yield* showServers(espalier, lines)
+          yield* mcpServers.show(espalier, screen)
           const next: Next = yield* converse(espalier, session, input)
           if (next === "leave" || next === "stay") return
           session = yield* open(next.open)

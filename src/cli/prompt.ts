@@ -24,6 +24,7 @@ import { PermissionNeeded, TurnCancelled, TurnFailed, TurnTimedOut, UsageError }
 import { given } from "./given.ts"
 import { mcpFlag, seenBy } from "./mcpFlag.ts"
 import { insist } from "./insist.ts"
+import * as mcpServers from "./mcpServers.ts"
 import { root, withClient } from "./Root.ts"
 import * as Screen from "./Screen.ts"
 import * as Talk from "./Talk.ts"
@@ -99,6 +100,7 @@ const ask = Effect.fnUntraced(function* (
     )
   )
   yield* screen.endLine
+  if (!json) yield* Effect.ignore(mcpServers.show(espalier, screen))
   const outcome = Option.getOrUndefined(ended)
   if (outcome === undefined || outcome.outcome === "cancelled") return yield* new TurnCancelled()
   if (outcome.outcome === "failed") {
