@@ -95,7 +95,7 @@ const notStarted = (error: CommandMissing | CommandNotStarted) =>
   new ConnectionLost({
     reason:
       error._tag === "CommandMissing"
-        ? `there is no program "${error.command}" on the server's PATH, or its working directory does not exist`
+        ? `there is no program "${error.command}" on the server's PATH`
         : `"${error.command}" could not be started: ${error.detail}`
   })
 

@@ -84,13 +84,15 @@ export interface Shown {
   readonly system?: string | undefined
   /** At most so many of the conversation. */
   readonly characters?: number | undefined
+  /** It is to answer and to call nothing. It is shown its tools all the same, without which providers take no calls back. */
+  readonly callsNothing?: boolean | undefined
 }
 
 export const ask = Effect.fnUntraced(function* (
   model: LanguageModel.LanguageModel,
   limits: Limits,
   toolkit: OfferedTools,
-  { characters, entries, system }: Shown,
+  { callsNothing = false, characters, entries, system }: Shown,
   say: (text: string) => Effect.Effect<void>
 ): Effect.fn.Return<Answer, TurnFailed> {
   const clock = yield* Clock.Clock
@@ -100,6 +102,7 @@ export const ask = Effect.fnUntraced(function* (
   const parts = model.streamText({
     prompt: promptOf(entries, system, characters),
     toolkit,
+    toolChoice: callsNothing ? "none" : "auto",
     disableToolCallResolution: true,
     toolCallValidation: "deferred"
   })

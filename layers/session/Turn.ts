@@ -23,7 +23,7 @@ import * as FitContext from "./FitContext.ts"
 import { persist } from "./LiveSession.ts"
 import * as ModelRound from "./ModelRound.ts"
 import { MAX_CALLS, type PlannedCall, plan } from "./PlanCall.ts"
-import { noTools, type OfferedTools } from "./Prompt.ts"
+import type { OfferedTools } from "./Prompt.ts"
 import { eventAt, type JournalService } from "./SessionStore.ts"
 
 /** Fast calls of one round that run at the same time. */
@@ -138,7 +138,16 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
   const characters = around.compaction.tokens * PER_TOKEN
   const fit = FitContext.make({
     strategy: around.compaction,
-    ask: (entries) => ModelRound.ask(around.model, around.limits, noTools, { entries, system, characters }, silent),
+    ask: (entries) =>
+      Effect.flatMap(around.offered(host.state()), (offered) =>
+        ModelRound.ask(
+          around.model,
+          around.limits,
+          offered,
+          { entries, system, characters, callsNothing: true },
+          silent
+        )
+      ),
     journal: host.compact
   })
   while (true) {

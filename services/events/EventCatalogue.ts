@@ -25,6 +25,8 @@ const breaker = "the dependency's circuit breaker"
 const dependency = "name of the dependency: `tool:name`, `mcp:server`, `model:provider`"
 const answer = "on the first event that a model's answer led to: the model, its usage, what travels back to it"
 
+const sessionOfServer = "whose it is, where each session has its own"
+
 export const events: Catalogue<RuntimeEvent> = {
   SessionStarted: {
     when: "A session was created: always the first event of its topic.",
@@ -329,17 +331,36 @@ export const events: Catalogue<RuntimeEvent> = {
   McpServerReady: {
     when: "An MCP server answers, and its tools can be called.",
     by: mcp,
-    fields: { server, protocol: "the version of MCP that was agreed on", tools: "tools that may be used" }
+    fields: {
+      server,
+      session: sessionOfServer,
+      protocol: "the version of MCP that was agreed on",
+      tools: "tools that may be used"
+    }
   },
   McpServerDown: {
     when: "The connection to an MCP server was lost; it is started again.",
     by: mcp,
-    fields: { server, reason: "why, in a sentence" }
+    fields: { server, session: sessionOfServer, reason: "why, in a sentence" }
   },
   McpServerBroken: {
     when: "An MCP server was lost more often than its intensity allows, and is left alone for a while.",
     by: mcp,
-    fields: { server, reason: "why it was lost the last time", retryIn: "milliseconds until it is tried again" }
+    fields: {
+      server,
+      session: sessionOfServer,
+      reason: "why it was lost the last time",
+      retryIn: "milliseconds until it is tried again"
+    }
+  },
+  McpServerStopped: {
+    when: "What a session had of an MCP server has been stopped; its next call begins another.",
+    by: mcp,
+    fields: {
+      server,
+      session: "whose it was",
+      reason: "the session has ended or hibernated, or had nothing for it to do"
+    }
   },
   McpToolsBlocked: {
     when: "Tools of an MCP server are not as they were approved. They cannot be called until they are approved.",

@@ -30,6 +30,7 @@ import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
 import * as AgentsFile from "../../layers/session/AgentsFile.ts"
+import * as JournaledSessionRecords from "../../layers/session/JournaledSessionRecords.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -92,6 +93,8 @@ export interface McpLimits {
   readonly permits?: number | undefined
   /** Calls that may wait, a quarter of them for one server (default 1,000). */
   readonly queue?: number | undefined
+  /** Servers of sessions that run at a time, all together (default 32). */
+  readonly instances?: number | undefined
 }
 
 export interface Options extends Parts {
@@ -168,14 +171,14 @@ const limits = ({ modelLimits }: Options) =>
   modelLimits === undefined ? Layer.empty : Layer.succeed(ModelLimits, modelLimits)
 
 /** The declared MCP servers. */
-const mcp = ({ mcpServers = [] }: Options) =>
+const mcp = ({ mcp: { instances } = {}, mcpServers = [] }: Options, scratch: string) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const servers = yield* readServers(mcpServers)
       if (servers.length === 0) return NoMcpServers.layer
       // The SDK of MCP takes 30 MB, which whoever declares no server does not pay.
       const { layer } = yield* Effect.promise(() => import("../../layers/mcp/SupervisedMcpServers.ts"))
-      return layer({ servers, version })
+      return Layer.provide(layer({ servers, version, instances, scratch }), JournaledSessionRecords.layer)
     })
   )
 
@@ -237,10 +240,11 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     ]),
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
-    Layer.provideMerge(mcp(options)),
+    Layer.provideMerge(mcp(options, scratch)),
     Layer.provide(approved),
     Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
-    Layer.provide(model(options)),
+    // For programs that have a question of their own, under the same limits as the sessions.
+    Layer.provideMerge(model(options)),
     Layer.provide(limits(options)),
     Layer.provide(ReapedProcesses.layer),
     Layer.merge(named(options)),

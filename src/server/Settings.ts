@@ -35,6 +35,8 @@ export interface Settings {
     readonly permits: number
     /** Calls that may wait. */
     readonly queue: number
+    /** Servers of sessions, all together. */
+    readonly instances: number
   }
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
@@ -159,7 +161,8 @@ const fromConfig = Config.all({
   pools: Config.String(poolsSetting.variable).pipe(Config.withDefault("{}")),
   mcp: Config.all({
     permits: Config.schema(int(1, 256), "ESPALIER_MCP_PERMITS").pipe(Config.withDefault(64)),
-    queue: Config.schema(int(0, 100_000), "ESPALIER_MCP_QUEUE").pipe(Config.withDefault(1_000))
+    queue: Config.schema(int(0, 100_000), "ESPALIER_MCP_QUEUE").pipe(Config.withDefault(1_000)),
+    instances: Config.schema(int(1, 10_000), "ESPALIER_MCP_INSTANCES").pipe(Config.withDefault(32))
   }),
   chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
   budget: Config.all({

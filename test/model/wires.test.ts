@@ -28,49 +28,52 @@ const marksOf = (body: unknown): ReadonlyArray<string> => {
 }
 
 describe("the cache of Anthropic", () => {
-  it.live("is told to keep the instructions, the newest message and the one before it, whatever came between", () =>
-    Effect.gen(function* () {
-      const server = yield* serve(anthropicWire, () => anthropicWire.answer([text("ok")]))
-      const calls = Array.from({ length: 30 }, (_, index) => `c${index}`)
-      const said = (role: "user" | "assistant", content: string) =>
-        Prompt.makeMessage(role, { content: [Prompt.makePart("text", { text: content })] })
-      yield* Effect.provide(
-        Effect.flatMap(LanguageModel.LanguageModel, (model) =>
-          streamed(
-            model,
-            Prompt.fromMessages([
-              Prompt.makeMessage("system", { content: "Be brief." }),
-              said("user", "first"),
-              said("assistant", "yes"),
-              said("user", "second"),
-              Prompt.makeMessage("assistant", {
-                content: calls.map((id) =>
-                  Prompt.makePart("tool-call", { id, name: "echo", params: {}, providerExecuted: false })
-                )
-              }),
-              Prompt.makeMessage("tool", {
-                content: calls.map((id) =>
-                  Prompt.makePart("tool-result", {
-                    id,
-                    name: "echo",
-                    isFailure: false,
-                    result: "x",
-                    providerExecuted: false
-                  })
-                )
-              })
-            ])
-          )
-        ),
-        configuredModel(anthropicWire, server.url)
-      )
-      assert.deepStrictEqual(server.mistakes, [])
-      assert.deepStrictEqual(marksOf(server.heard[0]?.raw), [
-        "system.0",
-        "messages.2.content.0",
-        "messages.4.content.29"
-      ])
-    }).pipe(Effect.scoped)
+  it.live(
+    "is told to keep the tools, the instructions, the newest message and the one before it, whatever came between",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* serve(anthropicWire, () => anthropicWire.answer([text("ok")]))
+        const calls = Array.from({ length: 30 }, (_, index) => `c${index}`)
+        const said = (role: "user" | "assistant", content: string) =>
+          Prompt.makeMessage(role, { content: [Prompt.makePart("text", { text: content })] })
+        yield* Effect.provide(
+          Effect.flatMap(LanguageModel.LanguageModel, (model) =>
+            streamed(
+              model,
+              Prompt.fromMessages([
+                Prompt.makeMessage("system", { content: "Be brief." }),
+                said("user", "first"),
+                said("assistant", "yes"),
+                said("user", "second"),
+                Prompt.makeMessage("assistant", {
+                  content: calls.map((id) =>
+                    Prompt.makePart("tool-call", { id, name: "echo", params: {}, providerExecuted: false })
+                  )
+                }),
+                Prompt.makeMessage("tool", {
+                  content: calls.map((id) =>
+                    Prompt.makePart("tool-result", {
+                      id,
+                      name: "echo",
+                      isFailure: false,
+                      result: "x",
+                      providerExecuted: false
+                    })
+                  )
+                })
+              ])
+            )
+          ),
+          configuredModel(anthropicWire, server.url)
+        )
+        assert.deepStrictEqual(server.mistakes, [])
+        assert.deepStrictEqual(marksOf(server.heard[0]?.raw), [
+          "system.0",
+          "messages.2.content.0",
+          "messages.4.content.29",
+          "tools.0"
+        ])
+      }).pipe(Effect.scoped)
   )
 
   it.live("is not spoken of to others", () =>

@@ -26,8 +26,8 @@ const Body = Schema.Struct({
 type Body = typeof Body.Type
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(Body))
 
-export type Script = ScriptedServer.Script<Body>
 export type Asked = ScriptedServer.Asked<Body>
+export type Script = ScriptedServer.Script<Body>
 
 export const chunk = (delta: unknown, finish: string | null = null, usage?: unknown): ScriptedServer.Step => ({
   _tag: "Data",

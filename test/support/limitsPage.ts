@@ -318,6 +318,22 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
       error: "QuotaExceeded",
       failure: "quota_exceeded"
     },
+    {
+      what: "servers of sessions that run, all together",
+      byDefault: count(settings.mcp.instances),
+      setting: "ESPALIER_MCP_INSTANCES",
+      ...times("1", "10000"),
+      refuses: ["0", "10001"],
+      option: "mcp.instances",
+      beyond: "the call that would begin one fails",
+      failure: "mcp_too_many_instances"
+    },
+    {
+      what: "what a server of a session may have nothing to do",
+      byDefault: time("30 minutes"),
+      option: "`idle` of its declaration",
+      beyond: "it is stopped, and begins again with the next call"
+    },
     { what: "tools of a server", byDefault: count(definitions.tools), beyond: "left out, and counted" },
     { what: "a tool's description", byDefault: `${count(definitions.description)} characters`, beyond: "cut" },
     { what: "a tool's schema", byDefault: bytes(definitions.schema), beyond: "the tool is refused" },

@@ -14,7 +14,7 @@ import type {
 import { Schema } from "effect"
 import { AiError, type LanguageModel, type Prompt, Tool } from "effect/ai"
 import { isOwn } from "../../../services/model/ownMetadata.ts"
-import { cached } from "./promptCache.ts"
+import * as promptCache from "./promptCache.ts"
 
 type FunctionTool = LanguageModelV4FunctionTool
 type Options = { readonly providerOptions?: SharedV4ProviderOptions }
@@ -181,8 +181,7 @@ export const callOptions = (
   abortSignal: AbortSignal,
   { codecTransformer, provider, providerOptions }: Asking
 ): LanguageModelV4CallOptions => ({
-  prompt: cached(promptOf(options.prompt), provider),
-  ...toolsOf(options),
+  ...promptCache.marked({ prompt: promptOf(options.prompt), ...toolsOf(options) }, provider),
   ...formatOf(options, codecTransformer),
   abortSignal,
   ...(providerOptions === undefined ? undefined : { providerOptions })

@@ -128,6 +128,9 @@ const check = (body: typeof Body.Type): void => {
       }
     }
   }
+  if (tools.length === 0 && messages.some(({ content }) => content.some(({ type }) => type === "tool_use"))) {
+    refuse("Requests which include `tool_use` or `tool_result` blocks must define tools")
+  }
   for (const { name } of tools) checkName(name, 128)
   if (new Set(tools.map(({ name }) => name)).size !== tools.length) refuse("tools: Tool names must be unique.")
   const marks = [...system, ...tools, ...messages.flatMap(({ content }) => content)].filter(
