@@ -133,7 +133,7 @@ export const make = (
         })
         // A terminal in line mode keeps Ctrl-C to itself.
         input.on("SIGINT", () => {
-          if (input.line === "" && begun === "") return process.emit("SIGINT")
+          if (input.line === "" && begun === "") return process.emit("SIGINT", "SIGINT")
           begun = ""
           input.write(null, { ctrl: true, name: "e" })
           input.write(null, { ctrl: true, name: "u" })

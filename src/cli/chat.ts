@@ -165,7 +165,7 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, sessio
   for (const permission of yield* espalier.ListPermissions({ sessionId })) yield* asked.request(permission)
   const goodbye = Effect.suspend(() => {
     if (hasEnded) return Effect.void
-    const work = talk.running() === undefined ? "" : ", and what it is at goes on"
+    const work = talk.running() === undefined ? "" : `, and what it is at goes on${embedded ? " then" : ""}`
     const how = `${command} chat ${sessionId}${embedded ? " --embedded" : ""}`
     return Effect.andThen(screen.endLine, screen.note(`the session stays${work}; go on with: ${how}`))
   })
