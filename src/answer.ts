@@ -2,19 +2,21 @@
 import { Effect, Stream } from "effect"
 import type { Delivery } from "../services/events/RuntimeEvent.ts"
 import type { Permission } from "../services/permission/Permission.ts"
+import type { Question } from "../services/question/Question.ts"
 import type { TurnId } from "../services/session/SessionId.ts"
 import { TellingText } from "./TellingText.ts"
 import { TurnCancelled, TurnFailed } from "./TurnOutcome.ts"
 
 /**
  * Hands out the text piece by piece and ends with the whole of it when the turn has ended. What has to be allowed
- * meanwhile goes to `ask`.
+ * meanwhile goes to `ask`, and what MCP servers want to know to `question`.
  */
 export const answerTo = <E, E2, R = never>(
   messageId: string,
   deliveries: Stream.Stream<Delivery, E>,
   show: (piece: string) => Effect.Effect<void, E2>,
-  ask: (permission: Permission) => Effect.Effect<void, E2, R> = () => Effect.void
+  ask: (permission: Permission) => Effect.Effect<void, E2, R> = () => Effect.void,
+  question: (question: Question) => Effect.Effect<void, E2, R> = () => Effect.void
 ) =>
   Effect.suspend(() => {
     let turn: TurnId | undefined
@@ -34,6 +36,8 @@ export const answerTo = <E, E2, R = never>(
             break
           case "PermissionRequested":
             return turn === undefined ? Effect.succeed(false) : Effect.as(ask(event), false)
+          case "QuestionAsked":
+            return turn === undefined ? Effect.succeed(false) : Effect.as(question(event), false)
           case "MessageSettled":
             if (event.turnId === turn) {
               settled += event.text

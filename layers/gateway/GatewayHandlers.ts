@@ -77,6 +77,8 @@ export const make = Effect.gen(function* () {
     CancelTurn: ({ sessionId }) => contained("CancelTurn")(sessions.cancelTurn(sessionId)),
     ListPermissions: ({ sessionId }) => contained("ListPermissions")(sessions.permissions(sessionId)),
     ResolvePermission: (reply) => contained("ResolvePermission")(sessions.resolvePermission(reply)),
+    ListQuestions: ({ sessionId }) => contained("ListQuestions")(sessions.questions(sessionId)),
+    AnswerQuestion: (reply) => contained("AnswerQuestion")(sessions.answerQuestion(reply)),
     UpdateSession: ({ metadata, sessionId, title }) =>
       contained("UpdateSession")(sessions.update(sessionId, { title, metadata })),
     GetMessages: ({ after, limit, sessionId }) =>

@@ -9,7 +9,8 @@ import { mcpPool } from "../../services/worker/PoolLimits.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import { type Tool, ToolCall, ToolFailure } from "../../services/tools/Tool.ts"
 import type { Connection } from "./Connection.ts"
-import type { Instance } from "./Instance.ts"
+import type { Caller } from "./Callers.ts"
+import { defaultDeadline, type Instance } from "./Instance.ts"
 import type { ServerState } from "./ServerState.ts"
 
 /** For a server to become ready, when it is between two lives. */
@@ -81,11 +82,17 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
       )
     }
     const reports = yield* Queue.sliding<Progress>(16)
+    let percent = 0
     yield* Queue.take(reports).pipe(
-      Effect.flatMap((report) => progress(percentOf(report), report.message ?? "")),
+      Effect.flatMap((report) => {
+        percent = percentOf(report)
+        return progress(percent, report.message ?? "")
+      }),
       Effect.forever,
       Effect.forkScoped
     )
+    const sign = (stage: string) => Effect.suspend(() => progress(percent, stage))
+    const caller: Caller = { sessionId, sign }
     const raw = yield* connection
       .call(definition.name, args, (report) => void Queue.offerUnsafe(reports, report))
       .pipe(
@@ -102,9 +109,9 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
         }),
         (calling) =>
           Effect.acquireUseRelease(
-            Effect.sync(() => instance.enter(sessionId)),
+            Effect.sync(() => instance.callers.enter(caller)),
             () => calling,
-            () => Effect.sync(() => instance.leave(sessionId))
+            () => Effect.sync(() => instance.callers.leave(caller))
           )
       )
     const answer = fromServer(state.name, definition.name, raw)
@@ -126,7 +133,7 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
       classes: isGranted ? [] : ["exec", "network"],
       idempotent: grants.idempotent?.includes(definition.name) ?? false,
       needsPermission: !isGranted,
-      deadline: grants.deadline ?? Duration.seconds(300),
+      deadline: grants.deadline ?? defaultDeadline,
       hardCap: grants.hardCap ?? Duration.hours(1)
     },
     check: (args) => Effect.sync(() => issuesOf(args)),

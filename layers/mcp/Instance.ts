@@ -3,13 +3,17 @@
  * server of sessions, or one that is only looked at for its tools. The fibers that work on it are its supervised child
  * and the keeper.
  */
-import { Clock, Effect, Latch, type Scope } from "effect"
+import { Clock, Duration, Effect, Latch, type Scope } from "effect"
 import type { McpTransport } from "../../services/mcp/McpConfig.ts"
 import type { McpInstance, McpServerState } from "../../services/mcp/McpServer.ts"
 import type { ApprovedTool } from "../../services/mcp/planApproval.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
+import { Callers } from "./Callers.ts"
 import type { Connection } from "./Connection.ts"
 import type { ServerState } from "./ServerState.ts"
+
+/** The longest silence of a call. */
+export const defaultDeadline = Duration.seconds(300)
 
 /** Why one of a session is stopped. */
 export type Over = "ended" | "hibernated" | "idle" | "looked"
@@ -37,9 +41,8 @@ export class Instance {
   readonly over = Latch.makeUnsafe(false)
   readonly gone = Latch.makeUnsafe(false)
   why: Over | undefined
-  /** Sessions with calls under way, and how many each has. */
-  readonly callers = new Map<SessionId, number>()
-  calls = 0
+  /** Calls under way. */
+  readonly callers: Callers
   /** Those who call it or wait for it, and since when there are none. */
   users = 0
   usedAt = 0
@@ -51,6 +54,11 @@ export class Instance {
     this.id = id
     this.transport = transport
     this.sessionId = sessionId
+    this.callers = new Callers(server.config.grants.deadline ?? defaultDeadline)
+  }
+
+  get calls(): number {
+    return this.callers.count
   }
 
   /** For people: whose it is, too. */
@@ -82,18 +90,6 @@ export class Instance {
         })
     )
   )
-
-  enter(sessionId: SessionId): void {
-    this.calls++
-    this.callers.set(sessionId, (this.callers.get(sessionId) ?? 0) + 1)
-  }
-
-  leave(sessionId: SessionId): void {
-    this.calls--
-    const left = (this.callers.get(sessionId) ?? 1) - 1
-    if (left > 0) this.callers.set(sessionId, left)
-    else this.callers.delete(sessionId)
-  }
 
   describe(session: SessionId): McpInstance {
     return {

@@ -82,9 +82,7 @@ const live = (instance: Instance, version: string, life: number) =>
     const { server } = instance
     instance.retryAt = undefined
     const link = yield* open(instance)
-    const asked = yield* Asked.make(server.name, { sampling: server.config.grants.sampling ?? false }, () => [
-      ...instance.callers.keys()
-    ])
+    const asked = yield* Asked.make(instance)
     const connection = yield* Connection.make(link, asked, version)
     yield* takeOver(instance, connection)
     link.onLost(() => disconnect(instance, life))

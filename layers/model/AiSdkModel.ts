@@ -8,6 +8,7 @@
 import type { LanguageModelV4, SharedV4ProviderOptions } from "@ai-sdk/provider"
 import { Clock, Effect, Layer, Stream } from "effect"
 import { AiError, LanguageModel, type Response } from "effect/ai"
+import { MaxOutputTokens } from "../../services/model/MaxOutputTokens.ts"
 import type { Price } from "../../services/model/Usage.ts"
 import { cutOff, isUnknownEvent, toReason } from "./aisdk/apiErrors.ts"
 import { callOptions } from "./aisdk/callOptions.ts"
@@ -38,10 +39,12 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
       : AiError.make({ module: name, method, reason: toReason(error, clock.currentTimeMillisUnsafe()) })
 
   const generateText = (options: LanguageModel.ProviderOptions) =>
-    Effect.tryPromise({
-      try: (signal) => model.doGenerate(callOptions(options, signal, asking)),
-      catch: fail("generateText")
-    }).pipe(
+    Effect.flatMap(MaxOutputTokens, (maxOutputTokens) =>
+      Effect.tryPromise({
+        try: (signal) => model.doGenerate(callOptions(options, signal, { ...asking, maxOutputTokens })),
+        catch: fail("generateText")
+      })
+    ).pipe(
       Effect.map(({ content, finishReason, structuredOutputText, usage }): Array<Response.PartEncoded> => {
         const parts = content.flatMap((part) => contentPart(part) ?? [])
         const hasText = parts.some(({ type }) => type === "text")
@@ -59,11 +62,12 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
     Stream.fromPull(
       Effect.gen(function* () {
         const toError = fail("streamText")
+        const maxOutputTokens = yield* MaxOutputTokens
         const aborting = new AbortController()
         let release = () => aborting.abort()
         yield* Effect.addFinalizer(() => Effect.sync(() => release()))
         const { stream } = yield* Effect.tryPromise({
-          try: () => model.doStream(callOptions(options, aborting.signal, asking)),
+          try: () => model.doStream(callOptions(options, aborting.signal, { ...asking, maxOutputTokens })),
           catch: toError
         })
         const pump = PartPump.make(

@@ -47,7 +47,10 @@ import { Coordinators, Sessions } from "../../services/supervision/Places.ts"
 import { type Tool, ToolFailure } from "../../services/tools/Tool.ts"
 import { ToolNotFound, Tools } from "../../services/tools/Tools.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
+import { SessionDesk } from "../../services/session/SessionDesk.ts"
 import * as PermissionDesk from "./PermissionDesk.ts"
+import * as QuestionDesk from "./QuestionDesk.ts"
+import { chargeTo } from "./chargeTo.ts"
 import * as LiveSession from "./LiveSession.ts"
 import { recoverOpen } from "./RecoverSessions.ts"
 import { conceive } from "./SubSessions.ts"
@@ -80,6 +83,7 @@ export const make = Effect.fnUntraced(function* ({
   const tools = yield* Tools
   const mcp = yield* McpServers
   const coordinators = yield* Coordinators
+  const limits = { ...budgetDefaults, ...budget }
   const supply = SessionSupply.make({
     journal,
     bus,
@@ -94,14 +98,17 @@ export const make = Effect.fnUntraced(function* ({
     instructions: yield* Instructions,
     sessions: yield* Sessions,
     limit,
-    budget: { ...budgetDefaults, ...budget },
+    budget: limits,
     hibernateAfter: Duration.toMillis(Duration.fromInputUnsafe(hibernateAfter)),
     scope: yield* Effect.scope
   })
 
   const desk = PermissionDesk.make({ journal, reach: supply.reach })
+  const questionDesk = QuestionDesk.make({ journal, reach: supply.reach, isClosing: supply.isClosing })
 
   yield* Effect.addFinalizer(() => supply.close)
+  const clerk = { ask: questionDesk.ask, charge: chargeTo({ reach: supply.reach, find: supply.find }, limits) }
+  yield* Effect.flatMap(SessionDesk, ({ attend }) => attend(clerk))
   yield* Effect.acquireRelease(
     Effect.orDie(
       coordinators.startChild({
@@ -317,6 +324,8 @@ export const make = Effect.fnUntraced(function* ({
     messages,
     permissions: desk.permissions,
     resolvePermission: desk.resolve,
+    questions: questionDesk.questions,
+    answerQuestion: questionDesk.answer,
     runTool
   })
 })

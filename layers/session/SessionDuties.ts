@@ -12,6 +12,8 @@ import type { Limits } from "../../services/model/ModelLimits.ts"
 import type * as Budget from "../../services/session/Budget.ts"
 import type * as Approval from "../../services/permission/Approval.ts"
 import type { Permission } from "../../services/permission/Permission.ts"
+import type { AnswerContent, Question, QuestionId } from "../../services/question/Question.ts"
+import type * as Settling from "../../services/question/Settling.ts"
 import { offerable } from "../../services/permission/offerable.ts"
 import { type LiveSub, reasons } from "../../services/session/SubSession.ts"
 import type { AgentType } from "../../services/session/AgentType.ts"
@@ -25,6 +27,8 @@ import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import {
+  answerToQuestion,
+  atTime,
   type Ending,
   interrupted,
   type Life,
@@ -32,8 +36,10 @@ import {
   outcomeOf as outcomeOfCall,
   persist,
   report,
-  type RunningTurn
+  type RunningTurn,
+  tell
 } from "./LiveSession.ts"
+import { askedAt } from "./QuestionDesk.ts"
 import { again } from "./CarryOut.ts"
 import * as Inbox from "./Inbox.ts"
 import { type OfferedTools, offered } from "./Prompt.ts"
@@ -304,7 +310,8 @@ export const make = ({
     return Effect.asVoid(beside(life, work))
   }
 
-  const inLife = (life: Life, work: Effect.Effect<void>): Effect.Effect<void> => Effect.asVoid(beside(life, work))
+  const inLife = (life: Life, work: Effect.Effect<unknown, unknown>): Effect.Effect<void> =>
+    Effect.asVoid(beside(life, work))
 
   /** Keeps the time of a sub-session, and hears what those below it come to. */
   const startFamily = (life: Life): Effect.Effect<void> => {
@@ -317,7 +324,50 @@ export const make = ({
     })
   }
 
+  /** Lets a question expire, and asks it above where a session is. */
+  const keepQuestion = (life: Life, question: Question): Effect.Effect<void> => {
+    const { expiresAt, questionId } = question
+    const expiry = atTime(life, expiresAt, (now) => Command.ExpireQuestion({ questionId, now }))
+    const kept = inLife(life, Effect.raceFirst(answerToQuestion(life.live, questionId), expiry))
+    return life.live.state.parent === undefined
+      ? kept
+      : Effect.andThen(kept, inLife(life, subSessions.askQuestionAbove(life, question)))
+  }
+
+  /** Nobody waits for the answer any more. First of all that is said, so that no answer comes before it. */
+  const withdrawQuestion = (life: Life, questionId: QuestionId): Effect.Effect<void> => {
+    const command = Command.WithdrawQuestion({ questionId })
+    return Effect.andThen(tell(life.live, command), inLife(life, report(life.live, life.inbox, command)))
+  }
+
+  /**
+   * Questions that a crash has left behind. Whoever asked for the session itself is told that it broke off; a sub-agent's
+   * goes on, unless it is told that it is over.
+   */
+  const takeUpQuestions = (life: Life): Effect.Effect<void> =>
+    Effect.forEach(
+      life.live.state.questions.pending,
+      ({ path, questionId, sequence }) =>
+        path === undefined
+          ? withdrawQuestion(life, questionId)
+          : inLife(
+              life,
+              persist(askedAt(journal, life.live.id, sequence)).pipe(
+                Effect.flatMap((question) => (question === undefined ? Effect.void : keepQuestion(life, question)))
+              )
+            ),
+      { discard: true }
+    )
+
+  const tellOthersOfQuestion = (life: Life, told: Settling.Settled, content: AnswerContent | undefined) =>
+    life.live.state.parent === undefined && told.path === undefined
+      ? Effect.void
+      : inLife(life, subSessions.tellOthers(life, told, Command.FollowQuestion({ told, content })))
+
   return {
+    keepQuestion,
+    takeUpQuestions,
+    tellOthersOfQuestion,
     startFamily,
     watchSub: (life: Life, sub: LiveSub) => inLife(life, subSessions.watch(life, sub)),
     askAbove: (life: Life, permission: Permission) =>
@@ -325,7 +375,7 @@ export const make = ({
     tellOthers: (life: Life, told: Approval.Resolved) =>
       life.live.state.parent === undefined && told.path === undefined
         ? Effect.void
-        : inLife(life, subSessions.tellOthers(life, told)),
+        : inLife(life, subSessions.tellOthers(life, told, Command.FollowPermission({ told }))),
     stopSubs: subSessions.stop,
     cancelTurn,
     cancelWorkers,

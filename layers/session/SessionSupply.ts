@@ -58,7 +58,7 @@ export const make = (options: Options) => {
   let wakeKeeper: (() => void) | undefined
   let isClosed = false
 
-  const asleep = Asleep.make(options.registry, bus)
+  const asleep = Asleep.make()
   const idle = new IdleList<LiveSession.LiveSession>(options.hibernateAfter)
   const others: Others = { reach: (id) => reach(id), find: (id) => live.get(id) }
   const process = SessionProcess.make(
@@ -235,7 +235,8 @@ export const make = (options: Options) => {
   const reach = (id: SessionId): Effect.Effect<LiveSession.LiveSession, Unavailable> =>
     Effect.suspend(() => {
       const found = live.get(id)
-      if (found === undefined) return once(id, startStored(id))
+      // One that is on its way out of memory takes nothing any more.
+      if (found === undefined || found.status === "hibernated") return once(id, startStored(id))
       if (found.state.isEnded) return Effect.fail(new SessionHasEnded({ sessionId: id }))
       return found.status === "running" ? Effect.succeed(found) : comeback(found)
     })
@@ -327,6 +328,7 @@ export const make = (options: Options) => {
     close,
     hibernate,
     isAsleep: asleep.has,
+    isClosing: () => isClosed,
     use,
     find: (id: SessionId) => live.get(id),
     keep,

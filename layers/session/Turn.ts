@@ -10,7 +10,7 @@ import * as Topic from "../../services/events/Topic.ts"
 import type { Failure } from "../../services/Failure.ts"
 import type { ModelAnswer } from "../../services/model/ModelAnswer.ts"
 import type { Limits } from "../../services/model/ModelLimits.ts"
-import { type Entry, fromEvents, WINDOW } from "../../services/session/Conversation.ts"
+import { type Entry, fromEvents, WINDOW, windowAfter } from "../../services/session/Conversation.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { AgentType } from "../../services/session/AgentType.ts"
 import { PER_TOKEN, type Strategy } from "../../services/session/Compaction.ts"
@@ -92,7 +92,7 @@ const readConversation = Effect.fnUntraced(function* (
   { sessionId, state, turn }: Host
 ): Effect.fn.Return<ReadonlyArray<Entry>, StorageError> {
   const { sequence, summary } = state()
-  const after = Math.max(0, sequence - WINDOW)
+  const after = windowAfter(sequence)
   const newest = yield* journal.read({ stream: Topic.ofSession(sessionId), after, limit: WINDOW })
   const summedUp = summary !== undefined && summary <= after ? yield* eventAt(journal, sessionId, summary) : undefined
   const events = summedUp === undefined ? newest : [summedUp, ...newest]

@@ -9,9 +9,10 @@ import type { PermissionId } from "../../services/permission/Permission.ts"
 import { type CallId, generateMessageId } from "../../services/session/SessionId.ts"
 import type { CurrentTurn } from "../../services/session/SessionState.ts"
 import type { PoolRefusal, WorkerPool } from "../../services/worker/WorkerPool.ts"
-import { isElsewhere, type Lost, type Place, type Ready } from "./CarryOut.ts"
+import { isElsewhere, type Place, type Ready } from "./CarryOut.ts"
 import {
   answerOf,
+  atTime,
   type Attachment,
   type Life,
   type LiveSession,
@@ -110,15 +111,12 @@ const admit = Effect.fnUntraced(function* (
 
 /** The answer of a person, or after its time that there was none. */
 const asked = (
-  { inbox, live }: Life,
+  life: Life,
   callId: CallId,
   { expiresAt, permissionId }: { readonly permissionId: PermissionId; readonly expiresAt: number }
 ): Place => {
-  const expire: Effect.Effect<never, Lost> = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    now < expiresAt
-      ? Effect.andThen(Effect.sleep(expiresAt - now), expire)
-      : Effect.andThen(report(live, inbox, Command.ExpirePermission({ permissionId, now })), Effect.never)
-  )
+  const { live } = life
+  const expire = atTime(life, expiresAt, (now) => Command.ExpirePermission({ permissionId, now }))
   return {
     answer: Effect.raceFirst(answerOf(live, callId), expire),
     outcome: outcomeOf(live, callId)

@@ -105,6 +105,34 @@ export const events: Catalogue<RuntimeEvent> = {
       allowed: "rules that the person added, so as not to be asked again"
     }
   },
+  QuestionAsked: {
+    when: "An MCP server asks the session's person something while a tool of it runs. It ends with the process that it was asked in.",
+    by: session,
+    fields: {
+      questionId: "what an answer names",
+      server: "name of the MCP server",
+      message: "the question, in the server's words",
+      schema: "JSON Schema of the answer: an object of texts, numbers, yes or no, and choices",
+      expiresAt: "Unix time in milliseconds; unanswered by then, the server hears that it was cancelled",
+      path: "of a sub-agent's: the sub-sessions from this one down to the one that asks"
+    }
+  },
+  QuestionSettled: {
+    when: "A question was answered, or is no longer asked: exactly once for each `QuestionAsked`. What was answered is the server's alone and is kept nowhere.",
+    by: session,
+    fields: {
+      questionId: "the question",
+      action:
+        "what the person did; `expired`: nobody answered in time; `withdrawn`: the call, the turn, the session, the server or the process that asked it is gone",
+      by: "the person who answered",
+      path: "of a sub-agent's: as it was asked"
+    }
+  },
+  TextSampled: {
+    when: "The model completed a text for an MCP server while a tool of it ran for the session: it counts for the session's budget.",
+    by: session,
+    fields: { server: "name of the MCP server", answer: "the model and its usage" }
+  },
   SubSessionStarted: {
     when: "A session below this one has begun, in one append with its own first event.",
     by: session,

@@ -238,6 +238,30 @@ export const errorCodes = {
     exit: 121,
     http: 403,
     meaning: "The turn that was waited for needs a person's permission; it was cancelled"
+  },
+  QuestionNotFound: {
+    code: "question_not_found",
+    exit: 99,
+    http: 404,
+    meaning: "The session asks no such question"
+  },
+  QuestionExpired: {
+    code: "question_expired",
+    exit: 100,
+    http: 410,
+    meaning: "Nobody answered in time, and the MCP server waits no longer"
+  },
+  QuestionNotYours: {
+    code: "question_not_yours",
+    exit: 101,
+    http: 403,
+    meaning: "The question is put to another person"
+  },
+  QuestionAlreadySettled: {
+    code: "question_already_settled",
+    exit: 102,
+    http: 409,
+    meaning: "The question has been answered, or is not asked any more"
   }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 

@@ -40,6 +40,16 @@ import {
   PermissionMismatch,
   PermissionNotFound
 } from "../permission/Permission.ts"
+import {
+  AnswerContent,
+  Question,
+  QuestionAction,
+  QuestionAlreadySettled,
+  QuestionExpired,
+  QuestionId,
+  QuestionNotFound,
+  QuestionNotYours
+} from "../question/Question.ts"
 import { SessionMetadata, SessionPermissions, WhenBusy } from "../session/SessionEvent.ts"
 import { MessageId, SessionId } from "../session/SessionId.ts"
 import {
@@ -190,6 +200,28 @@ export class GatewayRpcs extends RpcGroup.make(
       PermissionExpired,
       PermissionMismatch,
       PermissionAlreadyResolved
+    ])
+  }),
+  Rpc.make("ListQuestions", {
+    payload: { sessionId: SessionId },
+    success: Schema.Array(Question),
+    error: Schema.Union([...onSession])
+  }),
+  Rpc.make("AnswerQuestion", {
+    payload: {
+      sessionId: SessionId,
+      questionId: QuestionId,
+      action: QuestionAction,
+      /** With `accept`: what the question's schema asks for. It is handed to the MCP server and kept nowhere. */
+      content: Schema.optionalKey(AnswerContent)
+    },
+    error: Schema.Union([
+      ...onSession,
+      SessionHasEnded,
+      QuestionNotFound,
+      QuestionExpired,
+      QuestionNotYours,
+      QuestionAlreadySettled
     ])
   }),
   Rpc.make("UpdateSession", {

@@ -41,6 +41,15 @@ export type Entry = UserEntry | AssistantEntry
 
 /** Events that are looked at, from the newest back. */
 export const WINDOW = 1_000
+/**
+ * What a model is shown begins at another place only every so many events: what begins as it did before, providers read from
+ * their cache, at a tenth of the price.
+ */
+const STEP = 64
+/** Sequence after which events are looked at. */
+export const windowAfter = (sequence: number): number =>
+  sequence <= WINDOW ? 0 : Math.ceil((sequence - WINDOW) / STEP) * STEP
+
 const MAX_ENTRIES = 200
 const MAX_CHARACTERS = 400_000
 const MAX_RESULT = 50_000
@@ -194,6 +203,14 @@ export const sizeOf = (entry: Entry): number =>
         entry.text.length + (entry.parts === undefined ? 0 : sizeOfParts(entry.parts))
       )
 
+/** The first message of a user from there on; one where a step begins is worth a few that would fit as well. */
+const beginning = (entries: ReadonlyArray<Entry>, from: number): number => {
+  const stepOf = (index: number): number => Math.floor((entries[index]?.sequence ?? 0) / STEP)
+  const isUser = ({ _tag }: Entry, index: number): boolean => index >= from && _tag === "User"
+  const steady = entries.findIndex((entry, index) => isUser(entry, index) && stepOf(index) > stepOf(index - 1))
+  return steady !== -1 && steady - from <= (entries.length - from) / 4 ? steady : entries.findIndex(isUser)
+}
+
 /** The newest entries that fit, beginning with a user's message. */
 export const bounded = (entries: ReadonlyArray<Entry>, characters = MAX_CHARACTERS): ReadonlyArray<Entry> => {
   const current = entries.findLastIndex(({ _tag }) => _tag === "User")
@@ -207,7 +224,7 @@ export const bounded = (entries: ReadonlyArray<Entry>, characters = MAX_CHARACTE
     from--
   }
   if (from === 0 && entries[0]?._tag === "User") return entries
-  const start = entries.findIndex(({ _tag }, index) => index >= from && _tag === "User")
+  const start = from === 0 ? entries.findIndex(({ _tag }) => _tag === "User") : beginning(entries, from)
   if (start !== -1) return entries.slice(start)
   const message = entries[current]
   return message === undefined ? entries.slice(from) : [message, ...entries.slice(from)]

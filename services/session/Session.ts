@@ -4,11 +4,12 @@ import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
 import { Spending } from "./Budget.ts"
 import { SessionMetadata } from "./SessionEvent.ts"
 import { PermissionId } from "../permission/Permission.ts"
+import { QuestionId } from "../question/Question.ts"
 import { AgentKey } from "../registry/Agent.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 
 /**
- * `idle`: waits for a message. `hibernated`: the same, and out of memory until one comes. `thinking`: a turn runs. `awaiting_permission`: a person has to allow a tool call.
+ * `idle`: waits for a message. `hibernated`: the same, and out of memory until one comes. `thinking`: a turn runs, or is about to. `awaiting_permission`: a person has to allow a tool call, or to answer an MCP server.
  * `ended`: stopped for good, still readable.
  */
 export const SessionStatus = Schema.Literals(["idle", "hibernated", "thinking", "awaiting_permission", "ended"])
@@ -40,6 +41,8 @@ export const Session = Schema.Struct({
   turn: Schema.optionalKey(TurnId),
   /** Permissions that wait for a person's answer, its sub-agents' among them. */
   permissions: Schema.Array(PermissionId),
+  /** Questions of MCP servers that wait for a person's answer, its sub-agents' among them. */
+  questions: Schema.Array(QuestionId),
   /** Workers that have not ended. */
   workers: Schema.Array(WorkerId),
   /** Sessions below this one that have not ended. */

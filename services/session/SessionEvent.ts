@@ -6,6 +6,7 @@ import { Schema } from "effect"
 import { Failure } from "../Failure.ts"
 import { PermissionAnswer, permissionFields, PermissionId } from "../permission/Permission.ts"
 import { PermissionMode, PermissionRule } from "../permission/Rules.ts"
+import { QuestionEnd, questionFields } from "../question/Question.ts"
 import { AgentKey } from "../registry/Agent.ts"
 import { ModelAnswer } from "../model/ModelAnswer.ts"
 import { Limits, nothing, Spending, spendingOf } from "./Budget.ts"
@@ -93,6 +94,17 @@ export const SessionEvent = Schema.TaggedUnion({
     path: permissionFields.path,
     allowed: Schema.optionalKey(Schema.Array(PermissionRule))
   },
+  /** An MCP server asks the session's person. With `path` it does so for a sub-agent. */
+  QuestionAsked: questionFields,
+  /** Exactly one for each. What was answered is the server's alone, and stands nowhere. */
+  QuestionSettled: {
+    questionId: questionFields.questionId,
+    action: QuestionEnd,
+    by: Schema.optionalKey(Schema.String),
+    path: questionFields.path
+  },
+  /** The model completed a text for an MCP server while a tool of it ran for the session, which pays for it. */
+  TextSampled: { server: Schema.String, answer: ModelAnswer },
   /** A session below this one has begun; with `callId` it is the outcome of that call. */
   SubSessionStarted: {
     sessionId: SessionId,
@@ -144,6 +156,7 @@ export const spentWith = (event: SessionEvent): Spending =>
   event._tag === "MessageSettled" ||
   event._tag === "ToolCallRequested" ||
   event._tag === "ContextCompacted" ||
+  event._tag === "TextSampled" ||
   event._tag === "TurnEnded"
     ? spendingOf(event.answer?.usage)
     : nothing

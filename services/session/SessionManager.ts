@@ -18,6 +18,8 @@ import type { Limits } from "./Budget.ts"
 import type { MessageAttachment } from "./MessageAttachment.ts"
 import type { PermissionRefusal } from "../permission/Approval.ts"
 import type { Permission, PermissionAnswer, PermissionId } from "../permission/Permission.ts"
+import type { AnswerContent, Question, QuestionAction, QuestionId } from "../question/Question.ts"
+import type { QuestionRefusal } from "../question/Settling.ts"
 import type { SessionMetadata, SessionPermissions, WhenBusy } from "./SessionEvent.ts"
 import { type MessageId, SessionId } from "./SessionId.ts"
 
@@ -99,6 +101,15 @@ export interface PermissionReply {
   readonly remember?: boolean | undefined
 }
 
+/** A person's answer to a question of an MCP server. */
+export interface QuestionReply {
+  readonly sessionId: SessionId
+  readonly questionId: QuestionId
+  readonly action: QuestionAction
+  /** With `accept`: what the question's schema asks for. It is handed to the server and kept nowhere. */
+  readonly content?: AnswerContent | undefined
+}
+
 export interface StartOptions {
   /** Chosen by the caller to make a retry safe: a live session of that id is returned as it is. */
   readonly sessionId?: SessionId | undefined
@@ -176,6 +187,12 @@ export class SessionManager extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<Permission>, Exclude<Unavailable, SessionHasEnded>>
     /** Answered by the `Person` at hand. Nothing has changed when it fails. */
     readonly resolvePermission: (reply: PermissionReply) => Effect.Effect<void, Unavailable | PermissionRefusal>
+    /** Questions of MCP servers that wait for an answer, its sub-agents' among them; the oldest first. */
+    readonly questions: (
+      sessionId: SessionId
+    ) => Effect.Effect<ReadonlyArray<Question>, Exclude<Unavailable, SessionHasEnded>>
+    /** Answered by the `Person` at hand. Nothing has changed when it fails. */
+    readonly answerQuestion: (reply: QuestionReply) => Effect.Effect<void, Unavailable | QuestionRefusal | InvalidInput>
     readonly update: (
       sessionId: SessionId,
       change: { readonly title?: string | undefined; readonly metadata?: SessionMetadata | undefined }

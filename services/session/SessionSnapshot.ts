@@ -6,6 +6,7 @@
 import { Option, Schema } from "effect"
 import type { Snapshot, SnapshotState } from "../journal/Journal.ts"
 import { PermissionState } from "../permission/PermissionState.ts"
+import * as QuestionState from "../question/QuestionState.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { WINDOW } from "./Conversation.ts"
 import { Limits, Spending } from "./Budget.ts"
@@ -67,6 +68,8 @@ const Stored = Schema.fromJsonString(
       })
     ),
     permission: PermissionState,
+    /** Absent from those that were taken before there were any. */
+    questions: Schema.optionalKey(QuestionState.QuestionState),
     recent: Schema.Struct({ fingerprints: Schema.Array(Schema.Int), sequences: Schema.Array(Schema.Int) }),
     sequence: Schema.Int
   })
@@ -79,7 +82,7 @@ export const isDue = (after: number, events: number): boolean =>
   Math.floor((after + events) / EVERY) > Math.floor(after / EVERY)
 
 /** The oldest event that the session may look at again: what it waits for, works on, or shows to a model. */
-const neededFrom = ({ calls, permission, sequence, summary, turn, waiting }: SessionState): number =>
+const neededFrom = ({ calls, permission, questions, sequence, summary, turn, waiting }: SessionState): number =>
   Math.max(
     1,
     Math.min(
@@ -88,7 +91,8 @@ const neededFrom = ({ calls, permission, sequence, summary, turn, waiting }: Ses
       summary ?? sequence,
       ...waiting.map(({ sequence }) => sequence),
       ...calls.map(({ sequence }) => sequence),
-      ...permission.pending.map(({ sequence }) => sequence)
+      ...permission.pending.map(({ sequence }) => sequence),
+      ...questions.pending.map(({ sequence }) => sequence)
     )
   )
 
@@ -111,6 +115,7 @@ export const restore = ({ sequence, state, version }: Snapshot): SessionState | 
     summary: stored.summary,
     parent: stored.parent,
     turn: stored.turn,
+    questions: stored.questions ?? QuestionState.initial,
     calls: stored.calls.map(({ turnId, workerId, ...call }) => ({ ...call, turnId, workerId }))
   }
 }

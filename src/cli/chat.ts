@@ -10,6 +10,7 @@ import * as Asking from "./Asking.ts"
 import { isUrgent, newest, type Next, obey, showModel } from "./chat/commands.ts"
 import * as past from "./chat/past.ts"
 import * as permissions from "./chat/permissions.ts"
+import * as questions from "./chat/questions.ts"
 import type { Room } from "./chat/Room.ts"
 import { directoryFlag, directoryOf } from "./directory.ts"
 import { UsageError } from "./Failure.ts"
@@ -56,6 +57,7 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, sessio
   const slowly = Effect.timeoutOrElse(Queue.take(inLine), { duration: PATIENCE, orElse: () => Cause.done() })
   const asking = yield* Asking.make(lines, slowly)
   const asked = yield* permissions.make(room, asking)
+  const wanted = yield* questions.make(room, asking)
   const isIdle = () => talk.running() === undefined && room.sent.size === 0 && !asking.isWaiting()
   const prompt = Effect.suspend(() => (isIdle() ? lines.prompt() : Effect.void))
 
@@ -89,6 +91,10 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, sessio
         return asked.request(event)
       case "PermissionResolved":
         return asked.settle(event)
+      case "QuestionAsked":
+        return wanted.request(event)
+      case "QuestionSettled":
+        return wanted.settle(event)
       case "MessageReceived": {
         waiting.set(event.messageId, event.text)
         if (!isUntitled) return Effect.void
@@ -163,6 +169,7 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, sessio
   yield* Effect.forkScoped(read)
   for (const sub of session.subSessions) yield* talk.join(sub)
   for (const permission of yield* espalier.ListPermissions({ sessionId })) yield* asked.request(permission)
+  for (const question of yield* espalier.ListQuestions({ sessionId })) yield* wanted.request(question)
   const goodbye = Effect.suspend(() => {
     if (hasEnded) return Effect.void
     const work = talk.running() === undefined ? "" : `, and what it is at goes on${embedded ? " then" : ""}`

@@ -15,6 +15,7 @@ import { text as textOf } from "node:stream/consumers"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
 import type { Permission } from "../../services/permission/Permission.ts"
 import { visible, visibleJson } from "../../services/permission/visible.ts"
+import type { Question } from "../../services/question/Question.ts"
 import { generateMessageId, SessionId } from "../../services/session/SessionId.ts"
 import type * as Client from "../client.ts"
 import { directoryFlag, directoryOf } from "./directory.ts"
@@ -69,11 +70,18 @@ const ask = Effect.fnUntraced(function* (
       Effect.ignore(espalier.CancelTurn({ sessionId })),
       Effect.fail(new PermissionNeeded({ tool: visible(tool), args: visibleJson(args) }))
     )
+  /** The server that asks goes on without an answer, and says what it comes to. */
+  const decline = ({ message, questionId, server }: Question) =>
+    Effect.andThen(
+      screen.note(`declined what the MCP server ${visible(server)} asks: ${visible(message)}`),
+      Effect.ignore(espalier.AnswerQuestion({ sessionId, questionId, action: "decline" }))
+    )
   const take = (
     delivery: Delivery
   ): Effect.Effect<Talk.Ended | undefined, TurnCancelled | PermissionNeeded, Scope.Scope> => {
     const event = delivery._tag === "Event" ? delivery.event : undefined
     if (event?._tag === "SessionEnded") return Effect.fail(new TurnCancelled())
+    if (event?._tag === "QuestionAsked") return Effect.as(decline(event), undefined)
     return event?._tag === "PermissionRequested" ? refuse(event) : talk.take(delivery)
   }
   const answer = Talk.deliveries(espalier.Subscribe, session, "espalier run", isHere).pipe(

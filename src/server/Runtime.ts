@@ -12,6 +12,7 @@ import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as Monitor from "../../layers/health/Monitor.ts"
+import * as NodeEventLoop from "../../layers/health/NodeEventLoop.ts"
 import * as FileDataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
@@ -24,13 +25,14 @@ import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as ResilientModel from "../../layers/model/ResilientModel.ts"
 import * as FileMcpApprovals from "../../layers/mcp/FileMcpApprovals.ts"
 import * as MemoryMcpApprovals from "../../layers/mcp/MemoryMcpApprovals.ts"
-import * as ModelMcpQuestions from "../../layers/mcp/ModelMcpQuestions.ts"
 import * as NoMcpServers from "../../layers/mcp/NoMcpServers.ts"
+import * as SessionMcpQuestions from "../../layers/mcp/SessionMcpQuestions.ts"
 import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
 import * as AgentsFile from "../../layers/session/AgentsFile.ts"
 import * as JournaledSessionRecords from "../../layers/session/JournaledSessionRecords.ts"
+import * as LocalSessionDesk from "../../layers/session/LocalSessionDesk.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -57,6 +59,7 @@ import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
 import * as Compaction from "../../services/session/Compaction.ts"
+import type { SessionDesk } from "../../services/session/SessionDesk.ts"
 import type * as Budget from "../../services/session/Budget.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
@@ -80,7 +83,7 @@ export interface Parts {
   /** What answers. It is asked again when it fails before it has begun, and given up when it falls silent. */
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
   /** Who answers what MCP servers ask while their tools run. */
-  readonly mcpQuestions?: Layer.Layer<McpQuestions, StartError, LanguageModel.LanguageModel> | undefined
+  readonly mcpQuestions?: Layer.Layer<McpQuestions, StartError, LanguageModel.LanguageModel | SessionDesk> | undefined
   /** Where it is kept which tools of MCP servers were approved. */
   readonly mcpApprovals?: Layer.Layer<McpApprovals, StartError> | undefined
   readonly workerPool?:
@@ -242,7 +245,8 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     Layer.provideMerge(tools),
     Layer.provideMerge(mcp(options, scratch)),
     Layer.provide(approved),
-    Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
+    Layer.provide(options.mcpQuestions ?? SessionMcpQuestions.layer),
+    Layer.provide(LocalSessionDesk.layer),
     // For programs that have a question of their own, under the same limits as the sessions.
     Layer.provideMerge(model(options)),
     Layer.provide(limits(options)),
@@ -253,7 +257,7 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
     Layer.provideMerge(PublishedSupervisionEvents.layer),
     Layer.provideMerge(options.eventBus ?? PubSubEventBus.layer()),
-    Layer.provide([NodeFileSystem.layer, NodePath.layer])
+    Layer.provide([NodeFileSystem.layer, NodePath.layer, NodeEventLoop.layer])
   )
 }
 

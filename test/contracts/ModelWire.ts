@@ -135,6 +135,32 @@ export const modelWireContract = (wire: Wire.Wire) => {
   )
 
   live(
+    "offers tools whose parameters are alternatives, as servers of MCP have them",
+    () => wire.answer([text("ok")]),
+    Effect.fnUntraced(function* (model, server) {
+      const odd = Toolkit.make(
+        Tool.dynamic("attach", {
+          parameters: {
+            type: "object",
+            anyOf: [
+              { type: "object", properties: { content: { type: "string" } }, required: ["content"] },
+              { type: "object", properties: { url: { type: "string" } }, required: ["url"] }
+            ]
+          }
+        }),
+        Tool.dynamic("nothing_said", { parameters: {} })
+      )
+      const handlers = odd.toLayer({ attach: () => Effect.succeed(null), nothing_said: () => Effect.succeed(null) })
+      yield* Stream.runDrain(
+        model.streamText({ prompt: "go", toolkit: odd.pipe(Effect.provide(handlers)), disableToolCallResolution: true })
+      )
+      assert.deepStrictEqual(server.heard[0]?.tools, ["attach", "nothing_said"])
+      const raw = JSON.stringify(server.heard[0]?.raw)
+      assert.include(raw, '"properties":{"content":{"type":"string"},"url":{"type":"string"}}')
+    })
+  )
+
+  live(
     "gives structured output by its schema, where the schema has what is optional, alternatives and formats too",
     () =>
       wire.whole(

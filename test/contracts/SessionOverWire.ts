@@ -284,6 +284,32 @@ export const sessionOverWireContract = (wire: Wire.Wire) => {
       })
   )
 
+  live("goes on after texts that were cut in the middle of a character", (server, inOne) =>
+    Effect.gen(function* () {
+      server.follow((_, index) =>
+        wire.answer(index === 0 ? [call("x", "echo", { text: "🌳".repeat(30_000) })] : [text("ok")])
+      )
+      const id = yield* inOne(Effect.tap(start("half a tree: \ud83c"), (id) => endOf(id, 1)))
+      assert.strictEqual((yield* inOne(Effect.andThen(send(id, "and now?"), endOf(id, 2)))).outcome, "completed")
+      const [told = []] = results(server.heard.at(-1) ?? assert.fail("it was not told"))
+      assert.include(told[0]?.text, "(cut: the result has")
+    })
+  )
+
+  live("carries back a thought that is sealed and says nothing", (server, inOne) =>
+    Effect.gen(function* () {
+      server.follow((_, index) =>
+        wire.answer(index === 0 ? [thought(""), call("x", "echo", { text: "A" })] : [text("ok")])
+      )
+      const id = yield* inOne(Effect.tap(start(), (id) => endOf(id, 1)))
+      yield* inOne(Effect.andThen(send(id, "and now?"), endOf(id, 2)))
+      const sealed = wire.provider === "openai-compatible" ? [] : ["thought "]
+      for (const heard of server.heard.slice(1)) {
+        assert.deepStrictEqual(shapes(assistants(heard)[0]), [...sealed, 'call echo {"text":"A"}'])
+      }
+    })
+  )
+
   live("shows pictures, with words and without", (server, inOne) =>
     Effect.gen(function* () {
       const data = Buffer.from("a picture").toString("base64")

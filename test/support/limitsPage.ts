@@ -19,6 +19,8 @@ import { limits as results } from "../../services/mcp/callResult.ts"
 import { limits as definitions } from "../../services/mcp/ToolDefinition.ts"
 import { MAILBOX_CAPACITY } from "../../services/session/decide.ts"
 import { EXPIRY } from "../../services/permission/Permission.ts"
+import { limits as forms } from "../../services/question/Form.ts"
+import { EXPIRY as questionExpiry, MAX_OPEN, MAX_TEXT } from "../../services/question/Question.ts"
 import { MAX_ATTACHMENTS, MAX_CHARACTERS } from "../../services/session/MessageAttachment.ts"
 import { DEADLINE, IDLE_LIMIT, MAX_LIVE } from "../../services/session/SubSession.ts"
 import { MAX_NAMES } from "../../services/session/presenceOf.ts"
@@ -343,6 +345,25 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
       what: "requests of a server to the model, a minute",
       byDefault: count(samplingBudget.perMinute),
       beyond: "refused"
+    },
+    { what: "characters of one", byDefault: count(samplingBudget.characters), beyond: "refused" },
+    {
+      what: "tokens of its answer",
+      byDefault: `as many as it asks for, ${count(samplingBudget.tokens)} at most`,
+      beyond: "cut, and said so"
+    },
+    { what: "questions that wait in a session", byDefault: count(MAX_OPEN), beyond: "declined" },
+    { what: "a question that waits for its answer", byDefault: time(questionExpiry), beyond: "cancelled" },
+    {
+      what: "the form of a question",
+      byDefault: `${count(forms.fields)} fields, ${count(forms.options)} choices of one, ${count(forms.characters)} characters`,
+      beyond: "declined"
+    },
+    {
+      what: "a text of an answer",
+      byDefault: `${count(MAX_TEXT)} characters`,
+      beyond: "refused",
+      error: "InvalidInput"
     }
   ],
   Pools: [

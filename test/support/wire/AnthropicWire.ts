@@ -4,6 +4,7 @@ import type { Step } from "../ScriptedServer.ts"
 import {
   type Block,
   checkName,
+  checkParameters,
   type Ending,
   isBlank,
   pieces,
@@ -131,7 +132,10 @@ const check = (body: typeof Body.Type): void => {
   if (tools.length === 0 && messages.some(({ content }) => content.some(({ type }) => type === "tool_use"))) {
     refuse("Requests which include `tool_use` or `tool_result` blocks must define tools")
   }
-  for (const { name } of tools) checkName(name, 128)
+  for (const { input_schema, name } of tools) {
+    checkName(name, 128)
+    checkParameters(name, input_schema)
+  }
   if (new Set(tools.map(({ name }) => name)).size !== tools.length) refuse("tools: Tool names must be unique.")
   const marks = [...system, ...tools, ...messages.flatMap(({ content }) => content)].filter(
     (one) => "cache_control" in one

@@ -60,12 +60,14 @@ const decode = Schema.decodeUnknownSync(Body, { onExcessProperty: "error", error
 
 const check = ({ messages, tools = [] }: typeof Body.Type): void => {
   let waiting: Array<string> = []
+  let before = ""
   for (const message of messages) {
     if (message.role === "tool") {
       if (!waiting.includes(message.tool_call_id)) {
         refuse("messages with role 'tool' must be a response to a preceding message with 'tool_calls'.")
       }
       waiting = waiting.filter((id) => id !== message.tool_call_id)
+      before = message.role
       continue
     }
     if (waiting.length > 0) {
@@ -73,6 +75,8 @@ const check = ({ messages, tools = [] }: typeof Body.Type): void => {
         `An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id': ${waiting.join(", ")}`
       )
     }
+    if (message.role === "user" && before === "user") refuse("Conversation roles must alternate user/assistant")
+    before = message.role
     if (message.role !== "assistant") continue
     const { content, tool_calls = [] } = message
     if (tool_calls.length === 0 && (content ?? "") === "") refuse("an assistant message needs content or tool_calls")

@@ -1,7 +1,7 @@
 /** OpenAI's Responses API with nothing stored, and what it refuses. */
 import { Schema } from "effect"
 import type { Step } from "../ScriptedServer.ts"
-import { type Block, checkName, pieces, refuse, sealOf, TAKEN, type Turn, type Wire } from "./Wire.ts"
+import { type Block, checkName, checkParameters, pieces, refuse, sealOf, TAKEN, type Turn, type Wire } from "./Wire.ts"
 
 const CallId = Schema.String.check(Schema.isMaxLength(64))
 const UserItem = Schema.Struct({
@@ -104,7 +104,10 @@ const check = ({ input, text, tools = [] }: typeof Body.Type): void => {
       refuse(`No tool call found for function call output with call_id ${item.call_id}.`)
     }
   }
-  for (const { name } of tools) checkName(name, 64)
+  for (const { name, parameters } of tools) {
+    checkName(name, 64)
+    checkParameters(name, parameters)
+  }
   const format = text?.format as { readonly strict?: boolean; readonly schema?: Schema.Json } | undefined
   if (format?.strict === true) checkStrict(format.schema ?? null, "")
 }

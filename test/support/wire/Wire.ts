@@ -97,9 +97,13 @@ export const serve = (wire: Wire, script: Script) =>
     const heard: Array<Heard> = []
     const mistakes: Array<string> = []
     const requests = yield* ScriptedServer.make(parse, ({ body, headers, path }) => {
-      const understood = Result.try(() =>
-        path.endsWith(wire.path) ? wire.hear(body, headers) : refuse(`there is nothing at ${path}`)
-      )
+      const understood = Result.try(() => {
+        // Halves of characters are the only ones that are written so.
+        if (/(?<!\\)\\ud[89a-f][0-9a-f]{2}/.test(JSON.stringify(body))) {
+          refuse("The request body is not valid JSON: no low surrogate in string")
+        }
+        return path.endsWith(wire.path) ? wire.hear(body, headers) : refuse(`there is nothing at ${path}`)
+      })
       if (Result.isFailure(understood)) {
         const mistake = String(understood.failure)
         mistakes.push(mistake)
@@ -130,6 +134,13 @@ export const pieces = (text: string): ReadonlyArray<string> => {
 /** A name that a provider takes for a tool. */
 export const checkName = (name: string, longest: number): void => {
   if (!/^[a-zA-Z0-9_-]+$/.test(name) || name.length > longest) refuse(`"${name}" is no name of a tool`)
+}
+
+/** The root of a tool's parameters is a plain object. */
+export const checkParameters = (name: string, parameters: object): void => {
+  if (["oneOf", "allOf", "anyOf", "enum", "not"].some((word) => word in parameters)) {
+    refuse(`${name}: input_schema does not support oneOf, allOf, or anyOf at the top level`)
+  }
 }
 
 export const isBlank = (text: string): boolean => text.trim() === ""
