@@ -21,7 +21,7 @@ const ofOwnCode = (code: NonNullable<Own["code"]>, reason: AiError.AiErrorReason
     case "model_stalled":
       return fail(code, `the model fell silent${detail(reason)}; send the message again`)
     default:
-      return fail(code, `no model can be reached${detail(reason)}; try again later`)
+      return fail(code, `no model can be reached${detail(reason)}`)
   }
 }
 
