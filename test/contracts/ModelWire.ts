@@ -7,6 +7,7 @@ import { Duration, Effect, Fiber, Random, Schema, Stream } from "effect"
 import { AiError, LanguageModel, type Prompt, type Response, Tool, Toolkit } from "effect/ai"
 import { read } from "../../services/model/ownMetadata.ts"
 import { eventually } from "../support/eventually.ts"
+import { type Step, wait } from "../support/ScriptedServer.ts"
 import { configuredModel } from "../support/wire/configuredModel.ts"
 import * as Wire from "../support/wire/Wire.ts"
 
@@ -35,6 +36,9 @@ type Part = Response.StreamPart<{ readonly echo: typeof echo }, "deferred">
 
 const textOf = (parts: ReadonlyArray<Part>): string =>
   parts.map((part) => (part.type === "text-delta" ? part.delta : "")).join("")
+
+/** With time between the pieces: what comes in one burst may be handed over as one. */
+const apart = (steps: ReadonlyArray<Step>): ReadonlyArray<Step> => steps.flatMap((step) => [step, wait(20)])
 
 export const modelWireContract = (wire: Wire.Wire) => {
   const live = <A, E>(
