@@ -11,7 +11,7 @@ import { type Step, wait } from "../support/ScriptedServer.ts"
 import { configuredModel } from "../support/wire/configuredModel.ts"
 import * as Wire from "../support/wire/Wire.ts"
 
-const { call, cut, raw, serve, silence, TAKEN, text, thought, wait } = Wire
+const { call, cut, raw, serve, silence, TAKEN, text, thought } = Wire
 
 const echo = Tool.dynamic("echo", {
   description: "Says it again",
@@ -28,9 +28,6 @@ export const streamed = (model: LanguageModel.LanguageModel, prompt: Prompt.RawI
       toolCallValidation: "deferred"
     })
   )
-
-/** Each step apart from the others: what comes in one burst is handed over as one. */
-const apart = (steps: ReadonlyArray<Wire.Step>): ReadonlyArray<Wire.Step> => steps.flatMap((step) => [step, wait(20)])
 
 type Part = Response.StreamPart<{ readonly echo: typeof echo }, "deferred">
 
