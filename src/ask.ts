@@ -5,7 +5,7 @@
  *
  * It fails with `TurnFailed` or `TurnCancelled` where there is no answer. Interrupting it cancels the turn.
  */
-import { Deferred, Effect, Stream } from "effect"
+import { Effect } from "effect"
 import { EventBus } from "../services/events/EventBus.ts"
 import * as Topic from "../services/events/Topic.ts"
 import type { Permission } from "../services/permission/Permission.ts"
@@ -31,14 +31,9 @@ export const sayAndWait = Effect.fnUntraced(function* (
 ) {
   const sessions = yield* SessionManager
   const events = yield* EventBus
-  const { sequence } = yield* sessions.get(sessionId)
   const messageId = yield* generateMessageId
-  const listening = yield* Deferred.make<void>()
-  // The last event that is known comes again, and says by that that nothing will be missed.
-  const deliveries = events.subscribe({ topic: Topic.ofSession(sessionId), from: sequence }).pipe(
-    Stream.tap(() => Deferred.succeed(listening, undefined)),
-    Stream.filter((delivery) => delivery._tag !== "Event" || delivery.sequence > sequence)
-  )
+  // Listens before it says anything, so that nothing of the answer is missed.
+  const deliveries = yield* events.open({ topic: Topic.ofSession(sessionId) })
   /** Whoever is asked may take their time: the rest goes on. What goes wrong with them is a no. */
   const decide = (permission: Permission) =>
     onPermission === undefined
@@ -58,9 +53,7 @@ export const sayAndWait = Effect.fnUntraced(function* (
           Effect.asVoid
         )
   const answer = answerTo(messageId, deliveries, (piece) => Effect.sync(() => onText?.(piece)), decide)
-  const send = Effect.andThen(Deferred.await(listening), sessions.send({ sessionId, text, messageId }))
-  const [said] = yield* Effect.all([answer, send], { concurrency: 2 })
-  return said
+  return yield* Effect.andThen(sessions.send({ sessionId, text, messageId }), answer)
 }, Effect.scoped)
 
 export const ask = (sessionId: SessionId, text: string, options?: AskOptions) =>
