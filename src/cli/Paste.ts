@@ -28,12 +28,22 @@ const begun = (text: string, mark: string, least: number): number => {
 export class Paste {
   #isPasting = false
   #rest = ""
+  /** The beginning of a mark that was passed on, since it may have been a key. */
+  #passed = ""
 
   /** What a piece of the input means to whoever edits a line. */
   take(piece: string): string {
     let text = this.#rest + piece
     let taken = ""
     this.#rest = ""
+    const late = BEGIN.slice(this.#passed.length)
+    if (this.#passed !== "" && text.startsWith(late)) {
+      // The rest of it is no key either way.
+      taken = late
+      text = text.slice(late.length)
+      this.#isPasting = true
+    }
+    this.#passed = ""
     while (text !== "") {
       const mark = this.#isPasting ? END : BEGIN
       const at = text.indexOf(mark)
@@ -42,6 +52,7 @@ export class Paste {
       taken += this.#isPasting ? pasted(text.slice(0, end)) : text.slice(0, end).replaceAll("\u001b\r", BREAK)
       if (at === -1) {
         this.#rest = text.slice(end)
+        if (!this.#isPasting) this.#passed = /\u001b\[?$/.exec(text)?.[0] ?? ""
         return taken
       }
       text = text.slice(at + mark.length)

@@ -298,6 +298,41 @@ describe("espalier chat", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live(
+    "says which server of tools is not there and why, without a server as well, and keeps the log to itself",
+    () =>
+      Effect.gen(function* () {
+        const models = yield* ModelServer.make(() => says("Without them, then."))
+        const directory = yield* temporaryDirectory
+        const config = join(directory, ".mcp.json")
+        writeFileSync(config, JSON.stringify({ mcpServers: { files: { command: "no-such-program" } } }))
+        const args = ["run", "go", "--embedded", "--data", join(directory, "data"), "--mcp-config", config]
+        const env = { ESPALIER_MODEL: "openai-compatible/scripted", ESPALIER_MODEL_URL: models.url }
+        const { status, stderr, stdout } = yield* ended(yield* talk({ url: "" }, args, "", env))
+        assert.strictEqual(status, 0, stderr)
+        assert.strictEqual(stdout, "Without them, then.\n")
+        assert.match(stderr, /MCP server files is not there: there is no program "no-such-program"/)
+        assert.notMatch(stderr, /ERROR|crashed/)
+        const logged = yield* ended(yield* talk({ url: "" }, [...args, "--log-level", "info"], "", env))
+        assert.match(logged.stderr, /files crashed/)
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("leaves when its session is ended elsewhere, and says why", () =>
+    Effect.gen(function* () {
+      const { server } = yield* serving(() => says("Yes."))
+      yield* espalier(server, "session", "start", "--id", "ses_mine")
+      const running = yield* talk(server, ["chat", "ses_mine"])
+      yield* until(running, "stderr", /scripted answers/)
+      running.process.stdin?.write("one\n")
+      yield* until(running, "stdout", /Yes/)
+      yield* espalier(server, "session", "stop", "ses_mine", "--reason", "closing time")
+      const { status, stderr } = yield* ended(running)
+      assert.strictEqual(status, 0)
+      assert.match(stderr, /the session has ended \(closing time\)\n$/)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("survives a server that is killed in the middle of an answer, and shows nothing of it twice", () =>
     Effect.gen(function* () {
       const { env, models, server: first } = yield* serving(() => [...words("Half of"), silence])
