@@ -20,6 +20,7 @@ export { version } from "./version.ts"
 
 export * as AiSdkModel from "../layers/model/AiSdkModel.ts"
 export * as ResilientModel from "../layers/model/ResilientModel.ts"
+export { MaxOutputTokens } from "../services/model/MaxOutputTokens.ts"
 export * from "../services/model/ModelAnswer.ts"
 export { Price, Usage } from "../services/model/Usage.ts"
 
@@ -54,6 +55,19 @@ export * from "../services/mcp/McpQuestions.ts"
 export * from "../services/mcp/McpServer.ts"
 export * from "../services/mcp/McpServers.ts"
 export * from "../services/permission/Rules.ts"
+export * as QuestionForm from "../services/question/Form.ts"
+export {
+  type Answer,
+  AnswerContent,
+  Question,
+  QuestionAction,
+  QuestionAlreadySettled,
+  QuestionEnd,
+  QuestionExpired,
+  QuestionId,
+  QuestionNotFound,
+  QuestionNotYours
+} from "../services/question/Question.ts"
 export { CommandMissing, CommandNotStarted, InputClosed, Processes } from "../services/processes/Processes.ts"
 export * from "../services/registry/Agent.ts"
 export * from "../services/registry/AgentChange.ts"
@@ -67,6 +81,7 @@ export * from "../services/session/Instructions.ts"
 export { MessageAttachment } from "../services/session/MessageAttachment.ts"
 export * as Budget from "../services/session/Budget.ts"
 export * from "../services/session/Session.ts"
+export * from "../services/session/SessionDesk.ts"
 export * from "../services/session/SessionEvent.ts"
 export * from "../services/session/SessionId.ts"
 export * from "../services/session/SessionManager.ts"

@@ -8,6 +8,7 @@ import { inPieces } from "../../services/events/weigh.ts"
 import { GatewayRpcs } from "../../services/gateway/GatewayRpcs.ts"
 import type { InternalError } from "../../services/gateway/InternalError.ts"
 import { McpServers } from "../../services/mcp/McpServers.ts"
+import { Models } from "../../services/model/Models.ts"
 import { AgentMessages } from "../../services/registry/AgentMessage.ts"
 import { Breakers } from "../../services/limits/Breakers.ts"
 import { refusalOf } from "../../services/limits/toolLimits.ts"
@@ -64,6 +65,7 @@ export const make = Effect.gen(function* () {
   const root = yield* Root
   const chaos = yield* Chaos
   const mcp = yield* McpServers
+  const models = yield* Models
 
   return GatewayRpcs.of({
     StartSession: (options) => contained("StartSession")(sessions.start(options)),
@@ -75,11 +77,14 @@ export const make = Effect.gen(function* () {
     CancelTurn: ({ sessionId }) => contained("CancelTurn")(sessions.cancelTurn(sessionId)),
     ListPermissions: ({ sessionId }) => contained("ListPermissions")(sessions.permissions(sessionId)),
     ResolvePermission: (reply) => contained("ResolvePermission")(sessions.resolvePermission(reply)),
+    ListQuestions: ({ sessionId }) => contained("ListQuestions")(sessions.questions(sessionId)),
+    AnswerQuestion: (reply) => contained("AnswerQuestion")(sessions.answerQuestion(reply)),
     UpdateSession: ({ metadata, sessionId, title }) =>
       contained("UpdateSession")(sessions.update(sessionId, { title, metadata })),
     GetMessages: ({ after, limit, sessionId }) =>
       contained("GetMessages")(sessions.messages({ sessionId, after: after ?? 0, limit: limit ?? page })),
 
+    ListModels: () => Effect.succeed(models),
     ListTools: () => contained("ListTools")(Effect.map(tools.list, (all) => all.map(describe))),
     RunTool: (options) =>
       contained("RunTool")(

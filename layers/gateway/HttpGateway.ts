@@ -148,6 +148,14 @@ const pages = ({ version }: Options) =>
     })
   )
 
+/** All that is answered on the port, and what is asked of a request before. */
+export const routes = (options: Options) =>
+  Layer.mergeAll(rpcOverSockets(options), rpcOverHttp(options), events, pages(options), Edge.layer(options)).pipe(
+    Layer.provide(GatewayHandlers.layer),
+    Layer.provide(Vigil.layer(options.limits)),
+    Layer.provide(Gate.layer)
+  )
+
 /** Built last, so that it is the first to go. */
 const drain = Layer.effectDiscard(Effect.flatMap(Gate.Gate, (gate) => Effect.addFinalizer(() => gate.drain)))
 
@@ -155,16 +163,11 @@ const drain = Layer.effectDiscard(Effect.flatMap(Gate.Gate, (gate) => Effect.add
 export const layer = (options: Options) =>
   drain.pipe(
     Layer.provideMerge(
-      HttpRouter.serve(
-        Layer.mergeAll(rpcOverSockets(options), rpcOverHttp(options), events, pages(options), Edge.layer(options)),
-        {
-          disableLogger: true,
-          disableListenLog: true
-        }
-      )
+      HttpRouter.serve(routes(options), {
+        disableLogger: true,
+        disableListenLog: true
+      })
     ),
-    Layer.provide(GatewayHandlers.layer),
-    Layer.provide(Vigil.layer(options.limits)),
     Layer.provide(Gate.layer),
     Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe("1 MiB"))),
     Layer.provideMerge(listen(options))

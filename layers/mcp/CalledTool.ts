@@ -5,8 +5,12 @@ import { failureOf, fromServer } from "../../services/mcp/callResult.ts"
 import { McpServerUnavailable } from "../../services/mcp/McpServer.ts"
 import type { ApprovedTool } from "../../services/mcp/planApproval.ts"
 import { nameOf } from "../../services/mcp/toolNames.ts"
+import { mcpPool } from "../../services/worker/PoolLimits.ts"
+import type { SessionId } from "../../services/session/SessionId.ts"
 import { type Tool, ToolCall, ToolFailure } from "../../services/tools/Tool.ts"
 import type { Connection } from "./Connection.ts"
+import type { Caller } from "./Callers.ts"
+import { defaultDeadline, type Instance } from "./Instance.ts"
 import type { ServerState } from "./ServerState.ts"
 
 /** For a server to become ready, when it is between two lives. */
@@ -16,25 +20,25 @@ const unavailableCode = "mcp_server_unavailable"
 
 const failure = (code: string, message: string) => new ToolFailure({ code, message })
 
-const unavailable = (state: ServerState, detail: string, retryAfter?: number) =>
+export const unavailable = ({ name }: ServerState, detail: string, retryAfter?: number) =>
   new ToolFailure({
     code: unavailableCode,
-    message: new McpServerUnavailable({ name: state.name, detail }).message,
+    message: new McpServerUnavailable({ name, detail }).message,
     ...(retryAfter === undefined ? {} : { retryAfter })
   })
 
 /** The connection, waited for a little where it is about to come. */
-const connected = (state: ServerState): Effect.Effect<Connection, ToolFailure> =>
+const connected = (instance: Instance): Effect.Effect<Connection, ToolFailure> =>
   Effect.suspend(() => {
-    if (state.connection !== undefined) return Effect.succeed(state.connection)
-    const why = () => state.lastError ?? "it is still connecting"
-    if (state.state === "broken") return Effect.fail(unavailable(state, why()))
-    return Effect.raceFirst(state.ready.await, state.gaveUp.await).pipe(
+    if (instance.connection !== undefined) return Effect.succeed(instance.connection)
+    const fail = Effect.suspend(() =>
+      Effect.fail(unavailable(instance.server, instance.lastError ?? "it is still connecting"))
+    )
+    if (instance.state === "broken") return fail
+    return Effect.raceFirst(instance.ready.await, instance.gaveUp.await).pipe(
       Effect.timeoutOption(patience),
       Effect.andThen(
-        Effect.suspend(() =>
-          state.connection === undefined ? Effect.fail(unavailable(state, why())) : Effect.succeed(state.connection)
-        )
+        Effect.suspend(() => (instance.connection === undefined ? fail : Effect.succeed(instance.connection)))
       )
     )
   })
@@ -44,6 +48,10 @@ const isObject = (args: Schema.Json): args is Schema.JsonObject =>
 
 const percentOf = ({ progress, total }: Progress): number =>
   total !== undefined && total > 0 ? (progress / total) * 100 : 0
+
+/** One for each instance: that of one session may be unwell for reasons of its own. */
+const breakerOf = ({ isOfSessions, name }: ServerState, sessionId: SessionId): string =>
+  isOfSessions ? `mcp:${name}:${sessionId}` : `mcp:${name}`
 
 /** That a server is not there counts for its breaker; that it refuses a call does not. */
 const isUnwell = ({ code }: ToolFailure) => code === unavailableCode
@@ -59,9 +67,11 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
 
   const call = Effect.fnUntraced(function* (args: Schema.JsonObject) {
     const { progress, sessionId } = yield* ToolCall
-    const connection = yield* connected(state)
+    const instance = yield* state.instanceOf(sessionId)
+    yield* instance.inUse
+    const connection = yield* connected(instance)
     // Only now: what the server says may have changed while it was waited for.
-    const usable = state.usable(definition.name)
+    const usable = instance.usable(definition.name)
     if (usable === "gone") {
       return yield* failure("mcp_tool_gone", `the MCP server "${state.name}" has no tool "${definition.name}" any more`)
     }
@@ -72,11 +82,17 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
       )
     }
     const reports = yield* Queue.sliding<Progress>(16)
+    let percent = 0
     yield* Queue.take(reports).pipe(
-      Effect.flatMap((report) => progress(percentOf(report), report.message ?? "")),
+      Effect.flatMap((report) => {
+        percent = percentOf(report)
+        return progress(percent, report.message ?? "")
+      }),
       Effect.forever,
       Effect.forkScoped
     )
+    const sign = (stage: string) => Effect.suspend(() => progress(percent, stage))
+    const caller: Caller = { sessionId, sign }
     const raw = yield* connection
       .call(definition.name, args, (report) => void Queue.offerUnsafe(reports, report))
       .pipe(
@@ -93,9 +109,9 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
         }),
         (calling) =>
           Effect.acquireUseRelease(
-            Effect.sync(() => state.enter(sessionId)),
+            Effect.sync(() => instance.callers.enter(caller)),
             () => calling,
-            () => Effect.sync(() => state.leave(sessionId))
+            () => Effect.sync(() => instance.callers.leave(caller))
           )
       )
     const answer = fromServer(state.name, definition.name, raw)
@@ -105,24 +121,28 @@ export const make = (state: ServerState, definition: ApprovedTool): Tool => {
 
   return {
     name,
+    server: state.name,
     description: definition.description,
     parameters: definition.inputSchema,
     annotations: {
       weight: "heavy",
+      pool: mcpPool,
+      // So that one server has no more of the pool than its share.
+      key: state.name,
       // Of a tool that was granted nothing anything may be expected; its own hints are no evidence.
       classes: isGranted ? [] : ["exec", "network"],
       idempotent: grants.idempotent?.includes(definition.name) ?? false,
       needsPermission: !isGranted,
-      deadline: grants.deadline ?? Duration.seconds(300),
+      deadline: grants.deadline ?? defaultDeadline,
       hardCap: grants.hardCap ?? Duration.hours(1)
     },
     check: (args) => Effect.sync(() => issuesOf(args)),
     run: (args) =>
-      Effect.suspend(() => {
+      Effect.flatMap(ToolCall, ({ sessionId }) => {
         // They were checked, but a worker that waited over a restart may meet a schema that was approved since.
         const issues = issuesOf(args)
         return isObject(args) && issues.length === 0
-          ? state.breakers.guard(`mcp:${state.name}`, call(args), {
+          ? state.breakers.guard(breakerOf(state, sessionId), call(args), {
               isFailure: isUnwell,
               fallback: (refusal) => Effect.fail(unavailable(state, refusal.message, refusal.retryAfter))
             })

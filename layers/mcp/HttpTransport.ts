@@ -1,6 +1,7 @@
 /**
- * MCP's streamable HTTP transport: the SDK's own, over a `fetch` that reads no more of one message than the cap and whose
- * requests end with the scope.
+ * MCP's streamable HTTP transport: the SDK's own, over a `fetch` that reads no more of one message than the cap, whose
+ * requests end with the scope, and which speaks to the declared origin and to no other: what is declared for a server
+ * (its headers, and the session that it gave us) is for that server, wherever it may send us.
  */
 import { StreamableHTTPClientTransport, StreamableHTTPError } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js"
@@ -53,6 +54,36 @@ const capBody = (response: Response, tell: (reason: string) => void): Response =
   })
 }
 
+/** Redirects in a row that are followed. */
+const maxRedirects = 3
+
+/**
+ * Asks, and follows where the server sends us within its own origin, with the same method and body; a redirect to another
+ * one, or one that would turn a request into another, is told and not followed.
+ */
+const ask = async (
+  address: string | URL,
+  init: RequestInit | undefined,
+  tell: (reason: string) => void,
+  redirects = 0
+): Promise<Response> => {
+  const response = await fetch(address, { ...init, redirect: "manual" })
+  const location = response.headers.get("location")
+  if (response.status < 300 || response.status > 399 || response.status === 304 || location === null) return response
+  await response.body?.cancel()
+  const { origin } = new URL(address)
+  const to = URL.canParse(location, address) ? new URL(location, address) : undefined
+  const isSame =
+    response.status === 307 || response.status === 308 || init?.method === undefined || init.method === "GET"
+  if (to?.origin === origin && isSame && redirects < maxRedirects) return ask(to, init, tell, redirects + 1)
+  const reason =
+    to !== undefined && to.origin !== origin
+      ? `it redirects to ${to.origin}, which is not followed; declare that address if it is meant`
+      : `it redirects with status ${response.status}, which is not followed`
+  tell(reason)
+  throw new Error(reason)
+}
+
 /** What of a failure a person can act on, without the wrappers. */
 const reasonOf = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error)
@@ -67,6 +98,7 @@ export const open = Effect.fnUntraced(function* (
   { headers, url }: Extract<McpTransport, { readonly type: "http" }>
 ) {
   const { lose, lost, onLost, violate } = yield* makeFaults(server)
+  const { origin } = new URL(url)
   let requests = 0
   let isDown = false
   const fail = (reason: string) => {
@@ -78,7 +110,9 @@ export const open = Effect.fnUntraced(function* (
     fetch: async (address, init) => {
       requests++
       try {
-        const response = await fetch(address, init)
+        // Nothing of what is declared for this server is for anybody else.
+        if (new URL(address).origin !== origin) throw new Error(`${String(address)} is not of its origin`)
+        const response = await ask(address, init, fail)
         const isForgotten = response.status === 404 && http.sessionId !== undefined
         // To a GET the same may only mean that the server has no stream of its own.
         if (init?.method === "POST" && (isForgotten || response.status === 401 || response.status === 403)) {

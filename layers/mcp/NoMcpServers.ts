@@ -8,6 +8,7 @@ const notFound = (name: string) => new McpServerNotFound({ name, declared: [] })
 const none: ReadonlyArray<never> = []
 
 export const layer = Layer.succeed(McpServers, {
+  names: none,
   list: Effect.succeed(none),
   tools: (server) => Effect.fail(notFound(server)),
   approve: ({ server }) => Effect.fail(notFound(server)),

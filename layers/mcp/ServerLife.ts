@@ -13,7 +13,7 @@ import * as Asked from "./Asked.ts"
 import * as Connection from "./Connection.ts"
 import * as HttpTransport from "./HttpTransport.ts"
 import { ConnectionLost } from "./Link.ts"
-import type { ServerState } from "./ServerState.ts"
+import type { Instance } from "./Instance.ts"
 import * as StdioTransport from "./StdioTransport.ts"
 
 /** Between two pings of a server that has nothing to do. One at work is known by its work. */
@@ -28,80 +28,92 @@ export const tell = Effect.fnUntraced(function* (event: RuntimeEvent) {
   yield* bus.publishSystem(Topic.mcp, [event])
 })
 
-const open = ({ config: { grants, name, transport } }: ServerState) =>
+const open = ({ label, server, transport }: Instance) =>
   transport.type === "stdio"
-    ? StdioTransport.open(name, transport, grants.inherit ?? [])
-    : HttpTransport.open(name, transport)
+    ? StdioTransport.open(label, transport, server.config.grants.inherit ?? [])
+    : HttpTransport.open(label, transport)
+
+/** Which server it is, and whose. */
+export const whose = ({ server, sessionId }: Instance) => ({
+  server: server.name,
+  ...(sessionId === undefined ? undefined : { session: sessionId })
+})
 
 /** Takes over the tools there are now, and tells of those that are not as they were approved. */
-const takeOver = Effect.fnUntraced(function* (state: ServerState, connection: Connection.Connection) {
+const takeOver = Effect.fnUntraced(function* (instance: Instance, connection: Connection.Connection) {
   const approvals = yield* McpApprovals
   const looked = yield* connection.listTools
-  const blocked = yield* adopt(state, approvals, looked).pipe(
+  const { server } = instance
+  const blocked = yield* adopt(server, instance, approvals, looked).pipe(
     Effect.mapError(
       ({ message }) => new ConnectionLost({ reason: `what is approved of it cannot be kept: ${message}` })
     )
   )
   if (blocked.length === 0) return
   yield* Effect.logWarning(
-    `MCP server ${state.name} has tools that are not as they were approved, and are blocked: ${blocked.slice(0, maxNames).join(", ")}`
+    `MCP server ${instance.label} has tools that are not as they were approved, and are blocked: ${blocked.slice(0, maxNames).join(", ")}`
   )
-  yield* tell({ _tag: "McpToolsBlocked", server: state.name, tools: blocked.slice(0, maxNames) })
+  yield* tell({ _tag: "McpToolsBlocked", server: server.name, tools: blocked.slice(0, maxNames) })
 })
 
 /** Where another life has begun already, because this one took its time to end, what is known is of that one. */
-const isCurrent = (state: ServerState, life: number): boolean => state.lives === life
+const isCurrent = (instance: Instance, life: number): boolean => instance.lives === life
 
-const disconnect = (state: ServerState, life: number): void => {
-  if (!isCurrent(state, life)) return
-  state.connection = undefined
-  state.ready.closeUnsafe()
-  state.state = "down"
+const disconnect = (instance: Instance, life: number): void => {
+  if (!isCurrent(instance, life)) return
+  instance.connection = undefined
+  instance.ready.closeUnsafe()
+  instance.state = "down"
 }
 
-const ended = Effect.fnUntraced(function* (state: ServerState, life: number, cause: Cause.Cause<unknown>) {
-  disconnect(state, life)
-  if (Cause.hasInterruptsOnly(cause) || !isCurrent(state, life)) return
+const ended = Effect.fnUntraced(function* (instance: Instance, life: number, cause: Cause.Cause<unknown>) {
+  disconnect(instance, life)
+  if (Cause.hasInterruptsOnly(cause) || !isCurrent(instance, life)) return
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
-  state.lastError = error instanceof ConnectionLost ? error.reason : "it broke off; the log tells more"
-  if (!(error instanceof ConnectionLost)) yield* Effect.logError(`MCP server ${state.name} broke off`, cause)
+  instance.lastError = error instanceof ConnectionLost ? error.reason : "it broke off; the log tells more"
+  if (!(error instanceof ConnectionLost)) yield* Effect.logError(`MCP server ${instance.label} broke off`, cause)
   // Whoever waits for a list of tools has waited long enough.
-  state.settled.openUnsafe()
-  yield* tell({ _tag: "McpServerDown", server: state.name, reason: state.lastError })
+  instance.server.settled.openUnsafe()
+  yield* tell({ _tag: "McpServerDown", ...whose(instance), reason: instance.lastError })
 })
 
-const live = (state: ServerState, version: string, life: number) =>
+const live = (instance: Instance, version: string, life: number) =>
   Effect.gen(function* () {
-    state.retryAt = undefined
-    const link = yield* open(state)
-    const asked = yield* Asked.make(state.name, { sampling: state.config.grants.sampling ?? false }, () => [
-      ...state.callers.keys()
-    ])
+    const { server } = instance
+    instance.retryAt = undefined
+    const link = yield* open(instance)
+    const asked = yield* Asked.make(instance)
     const connection = yield* Connection.make(link, asked, version)
-    yield* takeOver(state, connection)
-    link.onLost(() => disconnect(state, life))
-    state.connection = connection
-    state.state = "ready"
-    state.lastError = undefined
-    state.ready.openUnsafe()
+    yield* takeOver(instance, connection)
+    link.onLost(() => disconnect(instance, life))
+    instance.connection = connection
+    instance.state = "ready"
+    instance.lastError = undefined
+    instance.ready.openUnsafe()
     const { protocol } = connection.identity
-    yield* tell({ _tag: "McpServerReady", server: state.name, protocol, tools: state.plan.usable.length })
+    yield* tell({ _tag: "McpServerReady", ...whose(instance), protocol, tools: server.plan.usable.length })
 
     const refresh = connection.toolsChanged.pipe(
       Effect.andThen(Effect.sleep(calm)),
-      Effect.andThen(takeOver(state, connection)),
+      Effect.andThen(takeOver(instance, connection)),
       Effect.forever
     )
     const pulse = Effect.sleep(betweenPings).pipe(
-      Effect.andThen(Effect.suspend(() => (state.calls === 0 ? connection.ping : Effect.void))),
+      Effect.andThen(Effect.suspend(() => (instance.calls === 0 ? connection.ping : Effect.void))),
       Effect.forever
     )
+    // Nobody calls one that was to be looked at, and that it has been.
+    if (server.isOfSessions && instance.sessionId === undefined) instance.end("looked")
     return yield* Effect.raceAllFirst([connection.lost, refresh, pulse])
   }).pipe(
     // Within the scope: that it is gone is told before its process has been waited for.
-    Effect.onExit((exit) => (exit._tag === "Failure" ? ended(state, life, exit.cause) : Effect.void)),
+    Effect.onExit((exit) => (exit._tag === "Failure" ? ended(instance, life, exit.cause) : Effect.void)),
     Effect.scoped
   )
 
 /** Lives until the connection is lost, which is its failure. */
-export const make = (state: ServerState, version: string) => Effect.suspend(() => live(state, version, ++state.lives))
+export const make = (instance: Instance, version: string) =>
+  Effect.suspend(() => {
+    if (++instance.lives > 1) instance.server.restarts++
+    return live(instance, version, instance.lives)
+  })

@@ -1,18 +1,21 @@
 /**
- * What is known of one declared server, over all its lives: whether it can be called, which of its tools may be used, and
- * what it was last heard to have. The fibers that work on it are its supervised child and the keeper.
+ * What is known of one declared server: which of its tools may be used, what it was last heard to have, and what of it
+ * runs. That is one instance for all, or for a server of sessions one for each session that uses it and none before.
  */
-import { Latch, Semaphore } from "effect"
+import { Effect, Latch, Semaphore } from "effect"
 import type { Breakers } from "../../services/limits/Breakers.ts"
-import type { McpServer, McpServerState, McpTool } from "../../services/mcp/McpServer.ts"
+import type { McpServer, McpTool } from "../../services/mcp/McpServer.ts"
 import type { McpServerConfig } from "../../services/mcp/McpConfig.ts"
 import { type Approved, type ApprovedTool, type Plan, planApproval } from "../../services/mcp/planApproval.ts"
 import type { Looked } from "../../services/mcp/ToolDefinition.ts"
 import { nameOf } from "../../services/mcp/toolNames.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
-import type { Tool } from "../../services/tools/Tool.ts"
-import type { Check } from "./ArgumentChecks.ts"
-import type { Connection } from "./Connection.ts"
+import type { Tool, ToolFailure } from "../../services/tools/Tool.ts"
+import type { Check } from "../../services/tools/argumentChecks.ts"
+import { Instance } from "./Instance.ts"
+
+/** The one of a session, which begins with its first call. */
+export type OfSession = (server: ServerState, sessionId: SessionId) => Effect.Effect<Instance, ToolFailure>
 
 const none: Plan = { usable: [], blocked: [], gone: [], firstSight: undefined }
 
@@ -20,22 +23,14 @@ export class ServerState {
   readonly config: McpServerConfig
   /** In front of its calls. */
   readonly breakers: Breakers["Service"]
-  state: McpServerState = "connecting"
-  connection: Connection | undefined
-  lastError: string | undefined
-  lives = 0
-  retryAt: number | undefined
-  /** Open while it is ready. */
-  readonly ready = Latch.makeUnsafe(false)
+  /** The one for all; of a server of sessions the one that is looked at, while it is. */
+  main: Instance | undefined
+  /** Those of sessions. */
+  readonly instances = new Map<SessionId, Instance>()
   /** Opens once its tools are known, or it is known that they are not: listings wait for that, and only once. */
   readonly settled = Latch.makeUnsafe(false)
-  /** Opens when its child has been given up on. */
-  readonly gaveUp = Latch.makeUnsafe(false)
-  /** Opens when a person wants another life of it. */
-  readonly again = Latch.makeUnsafe(false)
-  /** Sessions with calls under way, and how many each has. */
-  readonly callers = new Map<SessionId, number>()
-  calls = 0
+  /** Lives that began anew, of instances that are gone too. */
+  restarts = 0
 
   /** One change of what is known of its tools at a time: what it says, and what a person approves. */
   readonly changing = Semaphore.makeUnsafe(1)
@@ -43,17 +38,35 @@ export class ServerState {
   plan: Plan = none
   readonly #standing = new Map<string, ApprovedTool | "blocked">()
   looked: Looked = { tools: [], refused: [], refusedCount: 0 }
-  /** By the hash of the definition: compiled once, whatever happens to the connection. */
+  /** Hashes of what it said last: one that says the same again changes nothing. */
+  said: string | undefined
+  /** The same by name, for all instances that say so. */
+  shown: ReadonlyMap<string, ApprovedTool> = new Map()
+  /** By the hash of the definition, of all that is approved or was seen last: compiled once, whoever shows it. */
   checks = new Map<string, Check>()
   /** All that were ever approved or seen, by the name that models use. */
   tools: ReadonlyMap<string, Tool> = new Map()
   /** Those that are offered, by name. */
   offered: ReadonlyArray<Tool> = []
 
-  constructor(config: McpServerConfig, approved: Approved | undefined, breakers: Breakers["Service"]) {
+  /** Where the calls of a session go to. */
+  readonly instanceOf: (sessionId: SessionId) => Effect.Effect<Instance, ToolFailure>
+
+  constructor(
+    config: McpServerConfig,
+    approved: Approved | undefined,
+    breakers: Breakers["Service"],
+    ofSession: OfSession
+  ) {
     this.config = config
     this.breakers = breakers
     this.approved = approved
+    if (this.isOfSessions) this.instanceOf = (sessionId) => ofSession(this, sessionId)
+    else {
+      const main = new Instance(this, config.name, config.transport)
+      this.main = main
+      this.instanceOf = () => Effect.succeed(main)
+    }
     if (approved !== undefined) {
       this.follow(planApproval(approved, [...approved.values()]))
       this.settled.openUnsafe()
@@ -62,6 +75,15 @@ export class ServerState {
 
   get name(): string {
     return this.config.name
+  }
+
+  get isOfSessions(): boolean {
+    return this.config.grants.scope === "session"
+  }
+
+  /** Whether what it says now is known, so that a person can approve it. */
+  get isHeard(): boolean {
+    return this.isOfSessions ? this.said !== undefined : this.main?.connection !== undefined
   }
 
   /** The definition that may be used now, or why none may. */
@@ -77,31 +99,24 @@ export class ServerState {
     for (const tool of plan.usable) this.#standing.set(tool.name, tool)
   }
 
-  enter(sessionId: SessionId): void {
-    this.calls++
-    this.callers.set(sessionId, (this.callers.get(sessionId) ?? 0) + 1)
-  }
-
-  leave(sessionId: SessionId): void {
-    this.calls--
-    const left = (this.callers.get(sessionId) ?? 1) - 1
-    if (left > 0) this.callers.set(sessionId, left)
-    else this.callers.delete(sessionId)
-  }
-
   describe(): McpServer {
+    const { connection, lastError, retryAt, state = "ready" } = this.main ?? {}
+    let calls = this.main?.calls ?? 0
+    for (const instance of this.instances.values()) calls += instance.calls
     return {
       name: this.name,
+      scope: this.isOfSessions ? "session" : "shared",
+      instances: Array.from(this.instances, ([session, instance]) => instance.describe(session)),
       transport: this.config.transport.type,
-      state: this.state,
-      ...(this.connection === undefined ? {} : { identity: this.connection.identity }),
+      state,
+      ...(connection === undefined ? {} : { identity: connection.identity }),
       tools: this.plan.usable.length,
       blocked: this.plan.blocked.length,
       refused: this.looked.refusedCount,
-      restarts: Math.max(0, this.lives - 1),
-      calls: this.calls,
-      ...(this.lastError === undefined ? {} : { lastError: this.lastError }),
-      ...(this.retryAt === undefined ? {} : { retryAt: this.retryAt })
+      restarts: this.restarts,
+      calls,
+      ...(lastError === undefined ? {} : { lastError }),
+      ...(retryAt === undefined ? {} : { retryAt })
     }
   }
 
@@ -115,8 +130,9 @@ export class ServerState {
       hash: tool.hash
     })
     const { blocked, gone, usable } = this.plan
+    const isReady = this.main === undefined || this.main.state === "ready"
     return [
-      ...usable.map((tool) => of(tool, this.state === "ready" ? "usable" : "unavailable")),
+      ...usable.map((tool) => of(tool, isReady ? "usable" : "unavailable")),
       ...blocked.map(({ reason, tool }) => of(tool, reason)),
       ...gone.map((tool) => of(tool, "unavailable")),
       ...this.looked.refused.map(({ name, reason }): McpTool => ({

@@ -9,6 +9,7 @@ import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js"
 import type { JSONRPCMessage } from "@modelcontextprotocol/sdk/types.js"
 import { Effect, Fiber, Queue, Stream } from "effect"
 import type { McpTransport } from "../../services/mcp/McpConfig.ts"
+import { lastWordsOf } from "../../services/mcp/lastWordsOf.ts"
 import {
   type CommandMissing,
   type CommandNotStarted,
@@ -94,14 +95,14 @@ const notStarted = (error: CommandMissing | CommandNotStarted) =>
   new ConnectionLost({
     reason:
       error._tag === "CommandMissing"
-        ? `there is no program "${error.command}" on the server's PATH, or its working directory does not exist`
+        ? `there is no program "${error.command}" on the server's PATH`
         : `"${error.command}" could not be started: ${error.detail}`
   })
 
 const ended = ({ code, signal }: Status, stderr: string): string => {
   const how = signal === undefined ? `exited with status ${code ?? "unknown"}` : `was ended by ${signal}`
-  const last = stderr.trim().split("\n").at(-1) ?? ""
-  return last === "" ? `it ${how}` : `it ${how}; its last words: ${last.slice(0, shown)}`
+  const last = lastWordsOf(stderr, shown)
+  return last === "" ? `it ${how}` : `it ${how}; its last words: ${last}`
 }
 
 /** Starts the server; the transport is closed and the server gone when the scope closes. */

@@ -10,8 +10,9 @@ import { type ApprovedTool, pinnedText, planApproval } from "../../services/mcp/
 import type { Looked, RefusedTool, ToolDefinition } from "../../services/mcp/ToolDefinition.ts"
 import { nameOf } from "../../services/mcp/toolNames.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
-import { Compiler } from "./ArgumentChecks.ts"
+import { Compiler } from "../../services/tools/argumentChecks.ts"
 import * as CalledTool from "./CalledTool.ts"
+import type { Instance } from "./Instance.ts"
 import type { ServerState } from "./ServerState.ts"
 
 const hashed = (definition: ToolDefinition): ApprovedTool => ({
@@ -45,29 +46,38 @@ const compileAll = Effect.fnUntraced(function* (state: ServerState, tools: Reado
     // Each is a few milliseconds at most; all of them together would hold up everybody else.
     if (known === undefined) yield* Effect.yieldNow
   }
-  return { checks, kept, refused }
+  // One instance may still show what another shows no longer.
+  for (const { hash } of state.approved?.values() ?? []) {
+    const known = state.checks.get(hash)
+    if (known !== undefined) checks.set(hash, known)
+  }
+  state.checks = checks
+  return { kept, refused }
 })
 
 /** One after the other: what a person approves is what was last heard, and what is heard meanwhile comes after it. */
 const alone = <A, E, R>(change: Effect.Effect<A, E, R>, state: ServerState): Effect.Effect<A, E, R> =>
   state.changing.withPermits(1)(change)
 
-/** Makes the tools anew from the plan that holds now. */
+/**
+ * Makes the tools anew from the plan that holds now. What one session's own shows takes nothing from other sessions, so
+ * of a server of sessions all is offered that is approved: whether a session's own shows just that is seen at each call.
+ */
 const offer = (state: ServerState): void => {
   const { blocked, gone, usable } = state.plan
   const named = (tool: ApprovedTool): readonly [string, Tool] => {
     const made = CalledTool.make(state, tool)
     return [made.name, made]
   }
-  const offered = usable.map(named)
+  const approved = Array.from(state.approved?.values() ?? []).filter(({ hash }) => state.checks.has(hash))
+  const offered = (state.isOfSessions ? approved : usable).map(named)
   state.tools = new Map([...gone.map(named), ...blocked.map(({ tool }) => named(tool)), ...offered])
   state.offered = offered.map(([, tool]) => tool)
 }
 
 /** What was approved in an earlier life of the runtime, until the server itself is heard. */
 export const recall = Effect.fnUntraced(function* (state: ServerState) {
-  const { checks } = yield* compileAll(state, state.plan.usable)
-  state.checks = checks
+  yield* compileAll(state, state.plan.usable)
   offer(state)
 })
 
@@ -89,15 +99,24 @@ const settle = Effect.fnUntraced(function* (
   state.settled.openUnsafe()
 })
 
-/** Answers with the names that are blocked now and were not before. */
+/**
+ * What an instance shows of its tools is what the server says now. Answers with the names that are blocked now and were
+ * not before.
+ */
 export const adopt = Effect.fnUntraced(function* (
   state: ServerState,
+  instance: Instance,
   approvals: McpApprovals["Service"],
   looked: Looked
 ) {
+  const tools = looked.tools.map(hashed)
+  const said = `${looked.refusedCount} ${tools.map(({ hash }) => hash).join()}`
+  if (said === state.said) {
+    instance.shown = state.shown
+    return []
+  }
   const before = new Set(state.plan.blocked.map(({ tool }) => tool.hash))
-  const { checks, kept, refused } = yield* compileAll(state, looked.tools.map(hashed))
-  state.checks = checks
+  const { kept, refused } = yield* compileAll(state, tools)
   yield* settle(
     state,
     approvals,
@@ -108,6 +127,9 @@ export const adopt = Effect.fnUntraced(function* (
     },
     kept
   )
+  state.said = said
+  state.shown = new Map(kept.map((tool) => [tool.name, tool]))
+  instance.shown = state.shown
   return state.plan.blocked.filter(({ tool }) => !before.has(tool.hash)).map(({ tool }) => tool.name)
 }, alone)
 

@@ -8,10 +8,12 @@
 import type { LanguageModelV4, SharedV4ProviderOptions } from "@ai-sdk/provider"
 import { Clock, Effect, Layer, Scope, Stream } from "effect"
 import { AiError, LanguageModel, type Response } from "effect/ai"
+import { MaxOutputTokens } from "../../services/model/MaxOutputTokens.ts"
 import type { Price } from "../../services/model/Usage.ts"
-import { toReason } from "./aisdk/apiErrors.ts"
+import { cutOff, isUnknownEvent, toReason } from "./aisdk/apiErrors.ts"
 import { callOptions } from "./aisdk/callOptions.ts"
 import * as PartPump from "./aisdk/PartPump.ts"
+import { structuredOutputOf } from "./aisdk/structuredOutput.ts"
 import {
   type Answerer,
   contentPart,
@@ -35,6 +37,8 @@ const nameOf = ({ modelId, provider }: LanguageModelV4): string => `${provider.s
 
 export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), price, providerOptions }: Options) {
   const answerer: Answerer = { name, price }
+  const codecTransformer = structuredOutputOf(model.provider)
+  const asking = { provider: model.provider, providerOptions, codecTransformer }
   const clock = yield* Clock.Clock
   const fail = (method: string) => (error: unknown) =>
     AiError.isAiError(error)
@@ -42,10 +46,12 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
       : AiError.make({ module: name, method, reason: toReason(error, clock.currentTimeMillisUnsafe()) })
 
   const generateText = (options: LanguageModel.ProviderOptions) =>
-    Effect.tryPromise({
-      try: (signal) => model.doGenerate(callOptions(options, signal, providerOptions)),
-      catch: fail("generateText")
-    }).pipe(
+    Effect.flatMap(MaxOutputTokens, (maxOutputTokens) =>
+      Effect.tryPromise({
+        try: (signal) => model.doGenerate(callOptions(options, signal, { ...asking, maxOutputTokens })),
+        catch: fail("generateText")
+      })
+    ).pipe(
       Effect.map(({ content, finishReason, structuredOutputText, usage }): Array<Response.PartEncoded> => {
         const parts = content.flatMap((part) => contentPart(part) ?? [])
         const hasText = parts.some(({ type }) => type === "text")
@@ -63,6 +69,7 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
     Stream.fromPull(
       Effect.gen(function* () {
         const toError = fail("streamText")
+        const maxOutputTokens = yield* MaxOutputTokens
         const aborting = new AbortController()
         let release = () => aborting.abort()
         yield* Scope.addFinalizer(
@@ -70,12 +77,18 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
           Effect.sync(() => release())
         )
         const { stream } = yield* Effect.tryPromise({
-          try: () => model.doStream(callOptions(options, aborting.signal, providerOptions)),
+          try: () => model.doStream(callOptions(options, aborting.signal, { ...asking, maxOutputTokens })),
           catch: toError
         })
         const pump = PartPump.make(stream, {
-          accept: (part) =>
-            part.type === "error" ? { error: toError(part.error) } : { part: streamPart(answerer, part) },
+          accept: (part) => {
+            if (part.type === "error") {
+              return isUnknownEvent(part.error) ? { part: undefined } : { error: toError(part.error) }
+            }
+            return part.type === "finish" && part.finishReason.unified === "interrupted"
+              ? { error: toError(cutOff) }
+              : { part: streamPart(answerer, part) }
+          },
           join: joinDeltas,
           toError
         })
@@ -87,7 +100,7 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
       })
     ).pipe(Stream.scoped)
 
-  return yield* LanguageModel.make({ generateText, streamText })
+  return yield* LanguageModel.make({ generateText, streamText, codecTransformer })
 })
 
 export const layer = (options: Options) => Layer.effect(LanguageModel.LanguageModel, make(options))

@@ -6,6 +6,7 @@ import { NodeStream } from "@effect/platform-node"
 import { Deferred, Effect, Exit as EffectExit, Layer, Scope, Semaphore, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { type ChildProcess, spawn } from "node:child_process"
+import { statSync } from "node:fs"
 import { type Readable, Writable } from "node:stream"
 import {
   type Command,
@@ -48,6 +49,11 @@ const launch = Effect.fnUntraced(function* (
   const environment = environmentOf(command)
   const path = locate(command.command, environment["PATH"] ?? "/usr/bin:/bin")
   if (path === undefined) return yield* new CommandMissing({ command: command.command })
+  const { cwd } = command
+  if (cwd !== undefined && statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    const detail = `its working directory ${cwd} does not exist`
+    return yield* new CommandNotStarted({ command: command.command, detail })
+  }
   const mark = Array.from(SecureRandom.randomBytesUnsafe(16), (byte) => byte.toString(16).padStart(2, "0")).join("")
   return yield* Effect.uninterruptible(
     Effect.gen(function* () {

@@ -34,13 +34,12 @@ const leaveAll = (groups: Groups, names: ReadonlyArray<string>, entry: Entry, bu
 
 const none: ReadonlyArray<string> = []
 
-/** A session's agents. Nearly always there is the main one alone, so it has a place of its own. */
-interface OfSession {
-  main: Entry | undefined
-  others: Map<string, Entry> | undefined
-}
+/** A session's agents: nearly always there is one alone, which then needs no map. */
+type OfSession = Entry | Map<string, Entry>
 
-const placeOf = ({ index, role }: AgentKey) => `${role}/${index}`
+const placeOf = (key: AgentKey) => (isMain(key) ? "main/0" : `${key.role}/${key.index}`)
+
+const isSame = (one: AgentKey, other: AgentKey): boolean => one.index === other.index && one.role === other.role
 
 export class AgentIndex {
   readonly #all = new Group()
@@ -54,19 +53,38 @@ export class AgentIndex {
     return this.#all.size
   }
 
+  /** Of these, whatever has become of another index of theirs. */
+  static of(entries: Iterable<Entry>): AgentIndex {
+    const index = new AgentIndex()
+    for (const entry of entries) index.add(entry)
+    return index
+  }
+
+  /** As they stand by their keys. */
+  *entries(): Iterable<Entry> {
+    for (const session of this.#sessions.values()) {
+      if (session instanceof Map) yield* session.values()
+      else yield session
+    }
+  }
+
   get(key: AgentKey): Entry | undefined {
     const session = this.#sessions.get(key.session)
     if (session === undefined) return undefined
-    return isMain(key) ? session.main : session.others?.get(placeOf(key))
+    if (session instanceof Map) return session.get(placeOf(key))
+    return isSame(session.agent.key, key) ? session : undefined
   }
 
   /** The key must be free. */
   add(entry: Entry): void {
     const { capabilities, key, status, tags } = entry.agent
-    let session = this.#sessions.get(key.session)
-    if (session === undefined) this.#sessions.set(key.session, (session = { main: undefined, others: undefined }))
-    if (isMain(key)) session.main = entry
-    else (session.others ??= new Map()).set(placeOf(key), entry)
+    const session = this.#sessions.get(key.session)
+    if (session === undefined) this.#sessions.set(key.session, entry)
+    else if (session instanceof Map) session.set(placeOf(key), entry)
+    else {
+      const both = [session, entry].map((one) => [placeOf(one.agent.key), one] as const)
+      this.#sessions.set(key.session, new Map(both))
+    }
     this.#all.add(entry)
     join(this.#roles, key.role, entry)
     join(this.#statuses, status, entry)
@@ -76,11 +94,13 @@ export class AgentIndex {
 
   remove(entry: Entry): void {
     const { capabilities, key, status, tags } = entry.agent
+    if (this.get(key) !== entry) return
     const session = this.#sessions.get(key.session)
-    if (session === undefined || this.get(key) !== entry) return
-    if (isMain(key)) session.main = undefined
-    else session.others?.delete(placeOf(key))
-    if (session.main === undefined && (session.others?.size ?? 0) === 0) this.#sessions.delete(key.session)
+    if (session instanceof Map) {
+      session.delete(placeOf(key))
+      const [last] = session.values()
+      if (session.size === 1 && last !== undefined) this.#sessions.set(key.session, last)
+    } else this.#sessions.delete(key.session)
     this.#all.delete(entry)
     leave(this.#roles, key.role, entry)
     leave(this.#statuses, status, entry)
@@ -157,8 +177,7 @@ export class AgentIndex {
   #ofSession(id: string): Array<Entry> {
     const session = this.#sessions.get(id)
     if (session === undefined) return []
-    const others = session.others === undefined ? [] : Array.from(session.others.values())
-    return session.main === undefined ? others : [session.main, ...others]
+    return session instanceof Map ? Array.from(session.values()) : [session]
   }
 
   /** The groups that an agent stays in and that stand in an order that its load or status is part of. */

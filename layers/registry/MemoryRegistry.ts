@@ -1,11 +1,11 @@
 /**
  * `Registry` in this process's memory.
  *
- * A registration belongs to the scope that made it. The indexes over all of them are the child "registry" of the
- * runtime's foundation: started again, it builds them anew from the registrations, so nobody has to register twice.
- * Until then the indexes of the life before answer. Nobody waits for anybody: each operation is one step on the maps.
+ * The indexes over all entries are the child "registry" of the runtime's foundation: started again, it builds them anew
+ * from the entries by their keys, so nobody has to register twice. Until then the indexes of the life before answer.
+ * Nobody waits for anybody: each operation is one step on the maps.
  */
-import { Effect, Layer, Random, Scheduler, type Scope } from "effect"
+import { Effect, Layer, Random, Scheduler, Scope } from "effect"
 import type { Agent, AgentKey } from "../../services/registry/Agent.ts"
 import { type AgentFilter, fits } from "../../services/registry/AgentQuery.ts"
 import {
@@ -14,63 +14,44 @@ import {
   AgentNotFound,
   type AgentUpdate,
   type Registration,
-  RegistrationLost,
   Registry
 } from "../../services/registry/Registry.ts"
 import type { ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import { Foundation } from "../../services/supervision/Places.ts"
 import { AgentIndex } from "./AgentIndex.ts"
-import * as Entry from "./Entry.ts"
+import { Entry, type Keeper } from "./Entry.ts"
+import { SharedLabels } from "./SharedLabels.ts"
 import * as Watch from "./Watch.ts"
+
+const finite = (load: number): number => {
+  if (!Number.isFinite(load)) throw new RangeError(`a load is a finite number, not ${load}`)
+  return load
+}
 
 /** Tries at a random agent that fits, before all that fit are looked for. */
 const TRIES = 32
 
-const distinct = (names: ReadonlyArray<string>, was: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const now = Array.from(new Set(names))
-  return now.length === was.length && now.every((name, at) => was[at] === name) ? was : now
-}
+const isSame = (one: ReadonlyArray<string>, other: ReadonlyArray<string>): boolean =>
+  one === other || (one.length === other.length && one.every((name, at) => other[at] === name))
 
-const isSame = (one: Agent["metadata"], other: Agent["metadata"]): boolean => {
+const isLabelledAlike = (one: Agent["metadata"], other: Agent["metadata"]): boolean => {
   const names = Object.keys(one)
   return (
     one === other || (names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]))
   )
 }
 
-/** The agent with what is updated; the same value if nothing is. */
-const updated = (agent: Agent, { capabilities, load, metadata, status, tags }: AgentUpdate): Agent => {
-  if (load !== undefined && !Number.isFinite(load)) throw new RangeError(`a load is a finite number, not ${load}`)
-  const next: Agent = {
-    ...agent,
-    tags: tags === undefined ? agent.tags : distinct(tags, agent.tags),
-    capabilities: capabilities === undefined ? agent.capabilities : distinct(capabilities, agent.capabilities),
-    status: status ?? agent.status,
-    load: load ?? agent.load,
-    metadata: metadata === undefined || isSame(metadata, agent.metadata) ? agent.metadata : { ...metadata }
-  }
-  const isChanged =
-    next.tags !== agent.tags ||
-    next.capabilities !== agent.capabilities ||
-    next.status !== agent.status ||
-    next.load !== agent.load ||
-    next.metadata !== agent.metadata
-  return isChanged ? next : agent
-}
-
 export const make = Effect.gen(function* () {
   const foundation = yield* Foundation
-  const registrations = new Set<Entry.Entry>()
   const changes = new Watch.Changes()
+  const shared = new SharedLabels()
   let index = new AgentIndex()
   let incarnation = 0
 
   const child: ChildSpec = {
     id: "registry",
     start: Effect.sync(() => {
-      const rebuilt = new AgentIndex()
-      for (const entry of registrations) rebuilt.add(entry)
-      index = rebuilt
+      index = AgentIndex.of(index.entries())
       changes.note()
       return Effect.never
     })
@@ -79,62 +60,72 @@ export const make = Effect.gen(function* () {
     Effect.ignore(Effect.andThen(foundation.terminateChild(child.id), foundation.deleteChild(child.id)))
   )
 
-  const enter = ({ key, receive, stop, ...update }: Registration, registeredAt: number): Entry.Entry => {
-    const blank: Agent = {
-      key,
+  const add = (registration: Registration, registeredAt: number): Entry => {
+    const agent: Agent = {
+      key: registration.key,
       incarnation: ++incarnation,
-      tags: [],
-      capabilities: [],
-      status: "idle",
-      load: 0,
+      tags: shared.names(registration.tags),
+      capabilities: shared.names(registration.capabilities),
+      status: registration.status ?? "idle",
+      load: finite(registration.load ?? 0),
       connections: 0,
-      metadata: {},
+      metadata: shared.metadata(registration.metadata),
       registeredAt
     }
-    const entry = Entry.make(updated(blank, update), { receive, stop })
-    registrations.add(entry)
+    const entry = new Entry(agent, keeper, registration)
     index.add(entry)
     changes.note()
     return entry
   }
 
-  const drop = (entry: Entry.Entry, reason: NonNullable<Entry.Entry["gone"]>): void => {
+  const drop = (entry: Entry, reason: NonNullable<Entry["gone"]>): void => {
     if (entry.gone !== undefined) return
     entry.gone = entry.isStopping ? "taken_over" : reason
-    registrations.delete(entry)
     index.remove(entry)
     changes.note()
     for (const tell of entry.waiting?.splice(0) ?? []) tell()
     entry.waiting = undefined
   }
 
-  const change = (entry: Entry.Entry, agent: Agent): void => {
-    if (agent === entry.agent) return
+  const change = (entry: Entry, agent: Agent): void => {
     index.change(entry, agent)
     changes.note()
   }
 
-  const goneOf = (entry: Entry.Entry): Effect.Effect<void> =>
-    Effect.callback<void>((resume) => {
-      if (entry.gone !== undefined) {
-        resume(Effect.void)
-        return
-      }
-      const tell = () => resume(Effect.void)
-      const waiting = (entry.waiting ??= [])
-      waiting.push(tell)
-      return Effect.sync(() => {
-        const at = waiting.indexOf(tell)
-        if (at !== -1) waiting.splice(at, 1)
-      })
-    })
+  const named = (given: ReadonlyArray<string> | undefined, was: ReadonlyArray<string>): ReadonlyArray<string> => {
+    if (given === undefined) return was
+    const names = shared.names(given)
+    return isSame(names, was) ? was : names
+  }
+
+  const update = (entry: Entry, { capabilities, load, metadata, status, tags }: AgentUpdate): void => {
+    const { agent } = entry
+    const next: Agent = {
+      ...agent,
+      tags: named(tags, agent.tags),
+      capabilities: named(capabilities, agent.capabilities),
+      status: status ?? agent.status,
+      load: finite(load ?? agent.load),
+      metadata:
+        metadata === undefined || isLabelledAlike(metadata, agent.metadata) ? agent.metadata : shared.metadata(metadata)
+    }
+    const isChanged =
+      next.tags !== agent.tags ||
+      next.capabilities !== agent.capabilities ||
+      next.status !== agent.status ||
+      next.load !== agent.load ||
+      next.metadata !== agent.metadata
+    if (isChanged) change(entry, next)
+  }
+
+  const keeper: Keeper = { drop, update }
 
   /** One claimant asks the holder to stop; whoever else wants its key waits with it. */
-  const stopHolder = (holder: Entry.Entry, stop: Effect.Effect<void>): Effect.Effect<void> =>
+  const stopHolder = (holder: Entry, stop: Effect.Effect<void>): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (holder.isStopping) return goneOf(holder)
+      if (holder.isStopping) return holder.end
       holder.isStopping = true
-      return Effect.andThen(Effect.ignoreCause(stop), goneOf(holder)).pipe(
+      return Effect.andThen(Effect.ignoreCause(stop), holder.end).pipe(
         Effect.ensuring(Effect.sync(() => (holder.isStopping = false)))
       )
     })
@@ -154,36 +145,37 @@ export const make = Effect.gen(function* () {
       )
     })
 
-  const claim = (registration: Registration, now: number): Effect.Effect<Entry.Entry, AgentExists> => {
+  const claim = (registration: Registration, now: number): Effect.Effect<Entry, AgentExists> => {
     const { key, onConflict } = registration
     const holder = index.get(key)
     if (holder !== undefined) {
       if (onConflict !== "replace") return Effect.fail(new AgentExists({ key, holder: holder.agent }))
       drop(holder, "replaced")
     }
-    return Effect.succeed(enter(registration, now))
+    return Effect.succeed(add(registration, now))
   }
 
-  const keeper: Keeper = { change, drop, goneOf }
+  const settle = (registration: Registration): Effect.Effect<Entry, AgentExists> =>
+    Effect.clockWith((clock) => claim(registration, clock.currentTimeMillisUnsafe()))
 
-  /** In one step, so that nobody sees an entry that its scope does not end yet. */
-  const settle = (registration: Registration): Effect.Effect<AgentHandle, AgentExists, Scope.Scope> =>
-    Effect.clockWith((clock) => claim(registration, clock.currentTimeMillisUnsafe())).pipe(
-      Effect.tap((entry) => Effect.addFinalizer(() => Effect.sync(() => drop(entry, "ended")))),
-      Effect.map((entry) => new Handle(entry, keeper)),
-      Effect.provideService(Scheduler.PreventSchedulerYield, true)
-    )
-
-  const register = (registration: Registration): Effect.Effect<AgentHandle, AgentExists, Scope.Scope> =>
+  /** Makes room where it has to, which may be cut short, and settles then, which may not. */
+  const entering = <A, R>(
+    registration: Registration,
+    settle: Effect.Effect<A, AgentExists, R>
+  ): Effect.Effect<A, AgentExists, R> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() =>
-        index.get(registration.key) === undefined
-          ? settle(registration)
-          : Effect.andThen(restore(makeRoom(registration)), settle(registration))
+        index.get(registration.key) === undefined ? settle : Effect.andThen(restore(makeRoom(registration)), settle)
       )
     )
 
-  const withEntry = <A>(key: AgentKey, use: (entry: Entry.Entry) => A): Effect.Effect<A, AgentNotFound> =>
+  /** In one step, so that nobody sees an entry that its scope does not end yet. */
+  const settleIn = (registration: Registration): Effect.Effect<AgentHandle, AgentExists, Scope.Scope> =>
+    Effect.flatMap(Effect.scope, (scope) =>
+      Effect.tap(settle(registration), (entry) => Scope.addFinalizer(scope, entry.leave))
+    ).pipe(Effect.provideService(Scheduler.PreventSchedulerYield, true))
+
+  const withEntry = <A>(key: AgentKey, use: (entry: Entry) => A): Effect.Effect<A, AgentNotFound> =>
     Effect.suspend(() => {
       const entry = index.get(key)
       return entry === undefined ? Effect.fail(new AgentNotFound({ key })) : Effect.succeed(use(entry))
@@ -200,7 +192,7 @@ export const make = Effect.gen(function* () {
     return all.length === 0 ? undefined : all[yield* Random.nextIntBetween(0, all.length, { halfOpen: true })]
   })
 
-  const connect = (by: number) => (entry: Entry.Entry) => {
+  const connect = (by: number) => (entry: Entry) => {
     if (entry.gone === undefined) {
       change(entry, { ...entry.agent, connections: entry.agent.connections + by })
     }
@@ -208,7 +200,8 @@ export const make = Effect.gen(function* () {
   }
 
   return Registry.of({
-    register,
+    register: (registration) => entering(registration, settleIn(registration)),
+    enter: (registration) => entering(registration, settle(registration)),
     lookup: (key) => withEntry(key, (entry) => entry.agent),
     receiver: (key) => withEntry(key, (entry) => entry.receive),
     find: (query) => Effect.sync(() => index.find(query)),
@@ -221,47 +214,5 @@ export const make = Effect.gen(function* () {
     count: Effect.sync(() => index.size)
   })
 })
-
-interface Keeper {
-  readonly drop: (entry: Entry.Entry, reason: "left") => void
-  readonly change: (entry: Entry.Entry, agent: Agent) => void
-  readonly goneOf: (entry: Entry.Entry) => Effect.Effect<void>
-}
-
-/** One small object an agent, since there may be a hundred thousand of them. */
-class Handle implements AgentHandle {
-  readonly #entry: Entry.Entry
-  readonly #keeper: Keeper
-
-  constructor(entry: Entry.Entry, keeper: Keeper) {
-    this.#entry = entry
-    this.#keeper = keeper
-  }
-
-  get agent(): Agent {
-    return this.#entry.agent
-  }
-
-  update(update: AgentUpdate): Effect.Effect<void, RegistrationLost> {
-    return Effect.suspend(() => {
-      if (this.#entry.gone !== undefined) return Effect.fail(this.#loss)
-      this.#keeper.change(this.#entry, updated(this.#entry.agent, update))
-      return Effect.void
-    })
-  }
-
-  get lost(): Effect.Effect<RegistrationLost> {
-    return Effect.map(this.#keeper.goneOf(this.#entry), () => this.#loss)
-  }
-
-  get leave(): Effect.Effect<void> {
-    return Effect.sync(() => this.#keeper.drop(this.#entry, "left"))
-  }
-
-  get #loss(): RegistrationLost {
-    const { agent, gone } = this.#entry
-    return new RegistrationLost({ key: agent.key, reason: gone === undefined || gone === "ended" ? "left" : gone })
-  }
-}
 
 export const layer = Layer.effect(Registry, make)

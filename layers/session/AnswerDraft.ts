@@ -3,6 +3,7 @@ import type { Response } from "effect/ai"
 import { type AnswerPart, type ModelAnswer, type PartOptions, worthKeeping } from "../../services/model/ModelAnswer.ts"
 import { isOwn, read } from "../../services/model/ownMetadata.ts"
 import { none, type Usage } from "../../services/model/Usage.ts"
+import { usageOf } from "../../services/model/usageOf.ts"
 import type { OfferedTools } from "./Prompt.ts"
 
 export type StreamPart = Response.StreamPart<OfferedTools["tools"], "deferred">
@@ -17,14 +18,6 @@ interface Growing {
   text: string
   options: PartOptions | undefined
 }
-
-const usageOf = ({ inputTokens, outputTokens }: Response.Usage, cost: number | undefined): Usage => ({
-  inputTokens: inputTokens.total ?? 0,
-  outputTokens: outputTokens.total ?? 0,
-  ...(inputTokens.cacheRead === undefined ? undefined : { cachedTokens: inputTokens.cacheRead }),
-  ...(outputTokens.reasoning === undefined ? undefined : { reasoningTokens: outputTokens.reasoning }),
-  ...(cost === undefined ? undefined : { cost })
-})
 
 const finished = ({ options, text, type }: Growing): AnswerPart => {
   const attached = options === undefined ? undefined : { options }

@@ -2,13 +2,21 @@
 import { Effect, Result } from "effect"
 import { type Command, decide, type Decision } from "../../services/session/decide.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
+import type { AnswerContent, QuestionId } from "../../services/question/Question.ts"
 import { NoTurn, SessionHasEnded } from "../../services/session/SessionManager.ts"
 import { fold, type SessionState } from "../../services/session/SessionState.ts"
 import { type Ending, type Attachment, type Item, type LiveSession, topicOf } from "./LiveSession.ts"
 
 /** What a session on its way out takes no more. Its own fibers still report. */
-const isFromOutside = ({ _tag }: Command): boolean =>
-  _tag === "Send" || _tag === "Update" || _tag === "RequestCall" || _tag === "AnswerPermission" || _tag === "Spawn"
+const fromOutside: ReadonlySet<Command["_tag"]> = new Set([
+  "Send",
+  "Update",
+  "RequestCall",
+  "AnswerPermission",
+  "Spawn",
+  "AskQuestion",
+  "AnswerQuestion"
+])
 
 /** Decides item by item, each against what those before it have made of the state. */
 export class Batch {
@@ -23,6 +31,8 @@ export class Batch {
   readonly stops: Array<{ readonly reason: string; readonly reply: Ending }> = []
   /** Journaled with the events, and used once they are durable. */
   readonly admissions: Array<Attachment> = []
+  /** What was answered to questions that are settled with it: handed over, and never journaled. */
+  contents: Map<QuestionId, AnswerContent> | undefined
   /** Of commands that were refused, to be given back. */
   readonly unused: Array<Attachment> = []
   readonly #live: LiveSession
@@ -55,6 +65,15 @@ export class Batch {
     return decision
   }
 
+  #keepContent(command: Command): void {
+    if (command._tag !== "AnswerQuestion" && command._tag !== "FollowQuestion") return
+    const { content } = command
+    if (content === undefined) return
+    const { questionId } = command._tag === "AnswerQuestion" ? command : command.told
+    this.contents ??= new Map()
+    this.contents.set(questionId, content)
+  }
+
   #take(item: Item): void {
     const live = this.#live
     switch (item._tag) {
@@ -63,11 +82,12 @@ export class Batch {
         break
       case "Decide": {
         const decision =
-          live.stopping !== undefined && isFromOutside(item.command)
+          live.stopping !== undefined && fromOutside.has(item.command._tag)
             ? Result.fail(new SessionHasEnded({ sessionId: live.id }))
             : this.evolve(item.command)
         if (Result.isSuccess(decision)) {
           this.accepted.push(item)
+          if (decision.success.length > 0) this.#keepContent(item.command)
           this.admissions.push(...item.admissions)
         } else {
           this.refused.push(() => item.reply(Effect.fail(decision.failure)))

@@ -10,12 +10,19 @@ export const CAPACITY = 1_000
 
 export interface Inbox<A> {
   items: Array<A>
-  wake: (() => void) | undefined
+  /** Resumes its fiber, while that waits, with what it is to take. */
+  wake: ((taken: Effect.Effect<Array<A>>) => void) | undefined
   /** Its fiber has ended: nothing will be taken any more. */
   isClosed: boolean
 }
 
 export const make = <A>(): Inbox<A> => ({ items: [], wake: undefined, isClosed: false })
+
+const drain = <A>(inbox: Inbox<A>): Array<A> => {
+  const { items } = inbox
+  inbox.items = []
+  return items
+}
 
 /** False when nobody will ever take it. */
 export const post = <A>(inbox: Inbox<A>, item: A): boolean => {
@@ -24,18 +31,12 @@ export const post = <A>(inbox: Inbox<A>, item: A): boolean => {
   const { wake } = inbox
   if (wake !== undefined) {
     inbox.wake = undefined
-    wake()
+    wake(Effect.sync(() => drain(inbox)))
   }
   return true
 }
 
 export const offer = <A>(inbox: Inbox<A>, item: A): boolean => inbox.items.length < CAPACITY && post(inbox, item)
-
-const drain = <A>(inbox: Inbox<A>): Array<A> => {
-  const { items } = inbox
-  inbox.items = []
-  return items
-}
 
 /** Waits until there is something, then takes all of it. For one fiber only. */
 export const takeAll = <A>(inbox: Inbox<A>): Effect.Effect<Array<A>> =>
@@ -44,7 +45,7 @@ export const takeAll = <A>(inbox: Inbox<A>): Effect.Effect<Array<A>> =>
       resume(Effect.succeed(drain(inbox)))
       return
     }
-    inbox.wake = () => resume(Effect.sync(() => drain(inbox)))
+    inbox.wake = resume
   })
 
 /** What was left is handed back, to be answered. */

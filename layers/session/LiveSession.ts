@@ -1,8 +1,9 @@
 /** A session that is held in memory, and how its fiber is spoken to. */
-import { type Cause, Deferred, Effect, type Fiber, Schedule, Schema, type Scope } from "effect"
+import { type Cause, Clock, Deferred, Effect, type Fiber, Schedule, Schema, type Scope } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
 import { StorageError } from "../../services/journal/StorageError.ts"
 import type { AgentHandle } from "../../services/registry/Registry.ts"
+import type { Answer, QuestionId } from "../../services/question/Question.ts"
 import type { PermissionAnswer } from "../../services/permission/Permission.ts"
 import type { Command, Refusal } from "../../services/session/decide.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
@@ -76,6 +77,8 @@ export interface LiveSession {
   outcomes: Map<CallId, Deferred.Deferred<ToolOutcome, SessionInterrupted>> | undefined
   /** Turns that wait until a call of theirs may run. */
   permitted: Map<CallId, Deferred.Deferred<PermissionAnswer, SessionInterrupted>> | undefined
+  /** Who waits until a question is settled. */
+  questions: Map<QuestionId, Deferred.Deferred<Answer, SessionInterrupted>> | undefined
   /** The number of the next sub-session, as far as this process gave them out. */
   nextSub: number
   /** Who waits for its end: set once it is being stopped, and then it takes nothing more. */
@@ -84,17 +87,21 @@ export interface LiveSession {
   comeback: Array<() => void> | undefined
 }
 
+/** Of a session that is at rest, and most are: so they share it. */
+export const nothing: ReadonlyArray<never> = []
+
 export const make = (state: SessionState): LiveSession => ({
   id: state.id,
   state,
   inbox: Inbox.make(),
   entry: undefined,
   status: "starting",
-  inFlight: [],
+  inFlight: nothing,
   turn: undefined,
   personal: undefined,
   outcomes: undefined,
   permitted: undefined,
+  questions: undefined,
   nextSub: 0,
   stopping: undefined,
   comeback: undefined
@@ -131,20 +138,25 @@ export const decide = (live: LiveSession, command: Command): Effect.Effect<Sessi
     () => (live.inbox.isClosed ? interrupted(live) : new MailboxFull({ sessionId: live.id, capacity: Inbox.CAPACITY }))
   )
 
+/** Refusals that only a turn, its calls and messages meet, only an answer to a permission, only one to a question. */
+export const ofTurns = ["TurnOver", "CallNotWaiting", "SessionBusy", "TooManySubSessions"] as const
+export const ofPermissions = [
+  "PermissionNotFound",
+  "PermissionExpired",
+  "PermissionMismatch",
+  "PermissionAlreadyResolved"
+] as const
+export const ofQuestions = [
+  "QuestionNotFound",
+  "QuestionExpired",
+  "QuestionNotYours",
+  "QuestionAlreadySettled",
+  "QuestionNotAsked"
+] as const
+
 /** Leaves of the refusals those that a message, an update or a person's call can meet. */
 export const narrow = <A, E>(effect: Effect.Effect<A, E | Refusal>) =>
-  Effect.catchTag(
-    effect,
-    [
-      "TurnOver",
-      "CallNotWaiting",
-      "PermissionNotFound",
-      "PermissionExpired",
-      "PermissionMismatch",
-      "PermissionAlreadyResolved"
-    ],
-    Effect.die
-  )
+  Effect.catchTag(effect, ["TurnOver", "CallNotWaiting", ...ofPermissions, ...ofQuestions], Effect.die)
 
 /**
  * Puts a command in line whose calls hold places in the pool's queue. Once a place is taken nothing comes between it
@@ -237,13 +249,33 @@ export const look = (
     )
   )
 
-/** Waits for what is told of a call, in a map that is made when it is first needed. */
-const awaitIn = <A>(
-  waiting: Map<CallId, Deferred.Deferred<A, SessionInterrupted>>,
-  callId: CallId
+/** Says something to it for which nobody waits, and which may be lost. */
+export const tell = ({ inbox }: LiveSession, command: Command): Effect.Effect<void> =>
+  Effect.sync(() => {
+    Inbox.post(inbox, { _tag: "Decide", command, admissions: [], reply: () => undefined })
+  })
+
+/** Gives the command once the time has come, for as long as it is not heard that there is no need of it any more. */
+export const atTime = (
+  { inbox, live }: Life,
+  time: number,
+  command: (now: number) => Command
+): Effect.Effect<never, Refusal | SessionInterrupted> => {
+  const next: Effect.Effect<never, Refusal | SessionInterrupted> = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    now < time
+      ? Effect.andThen(Effect.sleep(time - now), next)
+      : Effect.andThen(report(live, inbox, command(now)), Effect.never)
+  )
+  return next
+}
+
+/** Waits for what is told of a call or a question, in a map that is made when it is first needed. */
+const awaitIn = <Id, A>(
+  waiting: Map<Id, Deferred.Deferred<A, SessionInterrupted>>,
+  id: Id
 ): Effect.Effect<A, SessionInterrupted> => {
-  let told = waiting.get(callId)
-  if (told === undefined) waiting.set(callId, (told = Deferred.makeUnsafe()))
+  let told = waiting.get(id)
+  if (told === undefined) waiting.set(id, (told = Deferred.makeUnsafe()))
   return Deferred.await(told)
 }
 
@@ -254,3 +286,9 @@ export const outcomeOf = (live: LiveSession, callId: CallId): Effect.Effect<Tool
 /** Waits for the answer to a call's permission. To be registered before it can be answered. */
 export const answerOf = (live: LiveSession, callId: CallId): Effect.Effect<PermissionAnswer, SessionInterrupted> =>
   awaitIn((live.permitted ??= new Map()), callId)
+
+/** Waits until a question is settled. To be registered before it can be. */
+export const answerToQuestion = (
+  live: LiveSession,
+  questionId: QuestionId
+): Effect.Effect<Answer, SessionInterrupted> => awaitIn((live.questions ??= new Map()), questionId)

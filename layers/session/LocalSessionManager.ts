@@ -12,7 +12,11 @@ import * as Topic from "../../services/events/Topic.ts"
 import { InvalidInput } from "../../services/InvalidInput.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
+import { McpServerNotFound } from "../../services/mcp/McpServer.ts"
+import { McpServers } from "../../services/mcp/McpServers.ts"
+import { isSeen, type SeenServers } from "../../services/mcp/seenServers.ts"
 import { ModelLimits } from "../../services/model/ModelLimits.ts"
+import { ModelSight } from "../../services/model/ModelSight.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { LOCAL, Person } from "../../services/access/Person.ts"
 import { defaults as budgetDefaults, type Limits, tighter } from "../../services/session/Budget.ts"
@@ -42,9 +46,12 @@ import { toSession } from "../../services/session/SessionState.ts"
 import { Transcript } from "../../services/session/Transcript.ts"
 import { Coordinators, Sessions } from "../../services/supervision/Places.ts"
 import { type Tool, ToolFailure } from "../../services/tools/Tool.ts"
-import { Tools } from "../../services/tools/Tools.ts"
+import { ToolNotFound, Tools } from "../../services/tools/Tools.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
+import { SessionDesk } from "../../services/session/SessionDesk.ts"
 import * as PermissionDesk from "./PermissionDesk.ts"
+import * as QuestionDesk from "./QuestionDesk.ts"
+import { chargeTo } from "./chargeTo.ts"
 import * as LiveSession from "./LiveSession.ts"
 import { recoverOpen } from "./RecoverSessions.ts"
 import { conceive } from "./SubSessions.ts"
@@ -61,6 +68,8 @@ export interface Options {
 }
 
 const childId = "session manager"
+/** Names that a refusal lists. */
+const maxNames = 100
 /** Events read at a time to list messages. */
 const PAGE = 500
 
@@ -73,7 +82,9 @@ export const make = Effect.fnUntraced(function* ({
   const bus = yield* EventBus
   const pool = yield* WorkerPool
   const tools = yield* Tools
+  const mcp = yield* McpServers
   const coordinators = yield* Coordinators
+  const limits = { ...budgetDefaults, ...budget }
   const supply = SessionSupply.make({
     journal,
     bus,
@@ -83,19 +94,23 @@ export const make = Effect.fnUntraced(function* ({
     clock: yield* Clock.Clock,
     model: yield* LanguageModel.LanguageModel,
     limits: yield* ModelLimits,
+    pictures: yield* ModelSight,
     agentTypes: yield* AgentTypes,
     compaction: yield* Compaction,
     instructions: yield* Instructions,
     sessions: yield* Sessions,
     limit,
-    budget: { ...budgetDefaults, ...budget },
+    budget: limits,
     hibernateAfter: Duration.toMillis(Duration.fromInputUnsafe(hibernateAfter)),
     scope: yield* Effect.scope
   })
 
   const desk = PermissionDesk.make({ journal, reach: supply.reach })
+  const questionDesk = QuestionDesk.make({ journal, reach: supply.reach, isClosing: supply.isClosing })
 
   yield* Effect.addFinalizer(() => supply.close)
+  const clerk = { ask: questionDesk.ask, charge: chargeTo(supply, limits) }
+  yield* Effect.flatMap(SessionDesk, ({ attend }) => attend(clerk))
   yield* Effect.acquireRelease(
     Effect.orDie(
       coordinators.startChild({
@@ -164,6 +179,13 @@ export const make = Effect.fnUntraced(function* ({
     tool: Tool,
     { args, priority, sessionId }: Parameters<SessionManager["Service"]["runTool"]>[0]
   ) {
+    if (!isSeen(tool, session.state.mcpServers)) {
+      const available = (yield* tools.list).filter((other) => isSeen(other, session.state.mcpServers))
+      return yield* new ToolNotFound({
+        name: tool.name,
+        available: available.slice(0, maxNames).map(({ name }) => name)
+      })
+    }
     const callId = yield* generateCallId
     if (tool.annotations.weight === "heavy") {
       const task = { sessionId, callId, tool, args, priority, key: session.state.agentType }
@@ -191,6 +213,17 @@ export const make = Effect.fnUntraced(function* ({
     return yield* resultOf(yield* outcome)
   })
 
+  /** Each of them once; a name that is not there is refused, and so is one that the session above does not see. */
+  const seen = (
+    names: ReadonlyArray<string> | undefined,
+    above: SeenServers
+  ): Effect.Effect<SeenServers, McpServerNotFound> => {
+    const declared = above === undefined ? mcp.names : mcp.names.filter((name) => above.includes(name))
+    const unknown = names?.find((name) => !declared.includes(name))
+    if (unknown !== undefined) return Effect.fail(new McpServerNotFound({ name: unknown, declared }))
+    return Effect.succeed(names === undefined ? above : [...new Set(names)])
+  }
+
   const startBelow = Effect.fnUntraced(function* (options: StartOptions, above: NonNullable<StartOptions["parent"]>) {
     if (options.sessionId !== undefined) {
       const issues = [{ path: "sessionId", message: "a sub-session's id is made for it: leave it out" }]
@@ -209,11 +242,15 @@ export const make = Effect.fnUntraced(function* ({
     const { depth = budgetDefaults.depth } = tighter({ ...budgetDefaults, ...budget }, limits ?? {})
     if ((grand?.depth ?? 0) >= depth) return yield* new TooManySubSessions({ sessionId: parent.id, limit: depth })
     const { agentType = parent.state.agentType, metadata, title = "" } = options
-    const begin = Effect.map(conceive(parent, { ...above, agentType, metadata, title }), ({ attachment, child }) => ({
-      admissions: [attachment],
-      command: Command.Spawn({ child, callId: undefined }),
-      child
-    }))
+    const mcpServers = yield* seen(options.mcpServers, parent.state.mcpServers)
+    const begin = Effect.map(
+      conceive(parent, { ...above, agentType, mcpServers, metadata, title }),
+      ({ attachment, child }) => ({
+        admissions: [attachment],
+        command: Command.Spawn({ child, callId: undefined }),
+        child
+      })
+    )
     const { child } = yield* LiveSession.submit(parent, parent.inbox, begin).pipe(
       LiveSession.narrow,
       Effect.catchTag(["SessionBusy", "MailboxFull"], Effect.die)
@@ -225,6 +262,7 @@ export const make = Effect.fnUntraced(function* ({
     start: Effect.fnUntraced(function* (options) {
       if (options.parent !== undefined) return yield* startBelow(options, options.parent)
       const sessionId = options.sessionId ?? (yield* generateSessionId)
+      const mcpServers = yield* seen(options.mcpServers, undefined)
       const person = yield* Person
       const session = yield* supply
         .begin(sessionId, {
@@ -234,6 +272,7 @@ export const make = Effect.fnUntraced(function* ({
           metadata: options.metadata ?? {},
           ...(person === LOCAL ? undefined : { owner: person }),
           ...(options.directory === undefined ? undefined : { directory: options.directory }),
+          ...(mcpServers === undefined ? undefined : { mcpServers }),
           ...(options.limits === undefined ? undefined : { limits: options.limits }),
           ...(options.whenBusy === undefined ? undefined : { whenBusy: options.whenBusy }),
           ...(options.permissions === undefined ? undefined : { permissions: options.permissions })
@@ -287,6 +326,8 @@ export const make = Effect.fnUntraced(function* ({
     messages,
     permissions: desk.permissions,
     resolvePermission: desk.resolve,
+    questions: questionDesk.questions,
+    answerQuestion: questionDesk.answer,
     runTool
   })
 })

@@ -1,16 +1,17 @@
 /** Where persons see what waits for their leave, and answer. */
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Option } from "effect"
 import { Person } from "../../services/access/Person.ts"
-import * as Topic from "../../services/events/Topic.ts"
 import { rulesFor } from "../../services/permission/Approval.ts"
+import { PermissionMismatch } from "../../services/permission/Permission.ts"
 import { Command } from "../../services/session/decide.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
-import { type PermissionReply, SessionInterrupted, SessionNotFound } from "../../services/session/SessionManager.ts"
+import { type PermissionReply, SessionInterrupted } from "../../services/session/SessionManager.ts"
+import { ToolCall } from "../../services/tools/Tool.ts"
 import * as LiveSession from "./LiveSession.ts"
-import { eventAt, type JournalService } from "./SessionStore.ts"
-import type { Others } from "./SubSessions.ts"
+import { openSession, type Reachable } from "./openSession.ts"
+import { eventAt } from "./SessionStore.ts"
 
-export const make = ({ journal, reach }: { readonly journal: JournalService; readonly reach: Others["reach"] }) => {
+export const make = ({ journal, reach }: Reachable) => {
   /** What is asked, as it was journaled. */
   const askedAt = (sessionId: SessionId, sequence: number) =>
     Effect.map(eventAt(journal, sessionId, sequence), (recorded) => {
@@ -20,11 +21,7 @@ export const make = ({ journal, reach }: { readonly journal: JournalService; rea
     })
 
   const permissions = Effect.fnUntraced(function* (sessionId: SessionId) {
-    const head = yield* journal.head(Topic.ofSession(sessionId))
-    if (head === undefined) return yield* new SessionNotFound({ sessionId })
-    const session = head.open
-      ? yield* Effect.catchTag(reach(sessionId), "SessionHasEnded", () => Effect.undefined)
-      : undefined
+    const session = yield* openSession({ journal, reach }, sessionId)
     const pending = session?.state.permission.pending ?? []
     const asked = yield* Effect.forEach(pending, ({ sequence }) => askedAt(sessionId, sequence))
     return asked.filter((permission) => permission !== undefined)
@@ -32,6 +29,8 @@ export const make = ({ journal, reach }: { readonly journal: JournalService; rea
 
   const resolve = Effect.fnUntraced(function* ({ remember = false, ...reply }: PermissionReply) {
     const { decision, hash, permissionId, sessionId } = reply
+    // Whatever a tool gets hold of while it runs, it is no person.
+    if (Option.isSome(yield* Effect.serviceOption(ToolCall))) return yield* new PermissionMismatch({ permissionId })
     // What waits for an answer keeps its session in memory.
     const session = yield* reach(sessionId)
     const asked = session.state.permission.pending.find((asked) => asked.permissionId === permissionId)
@@ -40,11 +39,14 @@ export const make = ({ journal, reach }: { readonly journal: JournalService; rea
     const now = yield* Clock.currentTimeMillis
     const allowed = shown === undefined ? undefined : rulesFor(shown)
     const person = yield* Person
+    // The session that asks decides, wherever it is answered: of two answers at the same time one counts.
+    const asker = asked?.path?.at(-1)
+    const at = asker === undefined ? session : yield* reach(asker)
     yield* LiveSession.decide(
-      session,
+      at,
       Command.AnswerPermission({ permissionId, decision, hash, person, allowed, now })
     ).pipe(
-      Effect.catchTag(["TurnOver", "CallNotWaiting", "SessionBusy", "TooManySubSessions"], Effect.die),
+      Effect.catchTag([...LiveSession.ofTurns, ...LiveSession.ofQuestions], Effect.die),
       Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId })))
     )
   })

@@ -1,5 +1,6 @@
 /** Looks at a call that a model asks for: what cannot be run is refused in words the model can act on. */
 import { Clock, Effect, Result, Schema } from "effect"
+import { isSeen } from "../../services/mcp/seenServers.ts"
 import { EXPIRY, generatePermissionId, hashOf } from "../../services/permission/Permission.ts"
 import { decidePermission } from "../../services/permission/Rules.ts"
 import type { RequestedCall } from "../../services/session/decide.ts"
@@ -32,13 +33,13 @@ export type PlannedCall = {
 )
 
 /** For whom a call is looked at. */
-export type Asker = Pick<SessionState, "id" | "owner" | "permission">
+export type Asker = Pick<SessionState, "id" | "owner" | "permission" | "mcpServers">
 
 const isJson = Schema.is(Schema.Json)
 
 export const plan = Effect.fnUntraced(function* (
   tools: Tools["Service"],
-  { id, owner, permission }: Asker,
+  { id, mcpServers, owner, permission }: Asker,
   { name: wanted, params }: WantedCall,
   index: number
 ): Effect.fn.Return<PlannedCall> {
@@ -49,6 +50,9 @@ export const plan = Effect.fnUntraced(function* (
   const found = yield* Effect.result(tools.get(name))
   if (Result.isFailure(found)) return refuse("tool_not_found", found.failure.message)
   const tool = found.success
+  if (!isSeen(tool, mcpServers)) {
+    return refuse("tool_not_found", `this session does not see the MCP server of ${name}; do without it`)
+  }
   const issues = isJson(params) ? yield* tool.check(params) : [{ path: "", message: "the arguments are not JSON" }]
   if (issues.length > 0) {
     const reasons = issues.map(({ message, path }) => (path === "" ? message : `${path}: ${message}`))

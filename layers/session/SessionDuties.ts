@@ -7,6 +7,7 @@ import type { LanguageModel } from "effect/ai"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import type { Delivery } from "../../services/events/RuntimeEvent.ts"
 import * as Topic from "../../services/events/Topic.ts"
+import { isSeen, type SeenServers } from "../../services/mcp/seenServers.ts"
 import type { Limits } from "../../services/model/ModelLimits.ts"
 import type * as Budget from "../../services/session/Budget.ts"
 import type * as Approval from "../../services/permission/Approval.ts"
@@ -28,11 +29,11 @@ import {
   interrupted,
   type Life,
   look,
-  outcomeOf as outcomeOfCall,
   persist,
   report,
   type RunningTurn
 } from "./LiveSession.ts"
+import * as QuestionDuties from "./QuestionDuties.ts"
 import { again } from "./CarryOut.ts"
 import * as Inbox from "./Inbox.ts"
 import { type OfferedTools, offered } from "./Prompt.ts"
@@ -56,13 +57,18 @@ export interface Services {
   /** What every session may use up at most. */
   readonly budget: Budget.Limits
   readonly limits: Limits
+  /** Whether the model can see. */
+  readonly pictures: boolean
 }
 
 /** How long what was interrupted may take to let go of what it holds. */
 const GRACE = "10 seconds"
 
-/** Toolkits that are kept ready, for as many ways of denying tools. */
+/** Toolkits that are kept ready, for as many ways of seeing servers and denying tools. */
 const maxToolkits = 32
+
+const seenOf = (tools: ReadonlyArray<Tool>, seen: SeenServers): ReadonlyArray<Tool> =>
+  seen === undefined ? tools : tools.filter((tool) => isSeen(tool, seen))
 
 const letGo = (fiber: Fiber.Fiber<unknown> | undefined): Effect.Effect<void> =>
   fiber === undefined
@@ -117,18 +123,20 @@ export const make = ({
   limits,
   model,
   others,
+  pictures,
   pool,
   tools
 }: Services) => {
   const subSessions = SubSessions.make({ bus, journal, others })
   let listed: ReadonlyArray<Tool> | undefined
-  /** By the rules that deny; all of one list. */
+  /** By the servers that are seen and the rules that deny; all of one list. */
   const toolkits = new Map<string, OfferedTools>()
   const around: Turn.Surroundings = {
     journal,
     tools,
     model,
     limits,
+    pictures,
     compaction,
     agentTypes,
     instructions: ({ agentType, directory }) =>
@@ -137,13 +145,14 @@ export const make = ({
         return told.length === 0 ? undefined : told.join("\n\n")
       }),
     // Made anew only when the list is another one: decoders are cached by its identity.
-    offered: ({ rules }) =>
+    offered: ({ mcpServers, permission: { rules } }) =>
       Effect.map(tools.list, (list) => {
         if (listed !== list || toolkits.size >= maxToolkits) toolkits.clear()
         listed = list
         const denials = rules.filter(({ decision }) => decision === "deny")
-        const key = denials.length === 0 ? "" : JSON.stringify(denials)
-        const toolkit = toolkits.get(key) ?? offered(offerable(list, denials))
+        const key =
+          denials.length === 0 && mcpServers === undefined ? "" : JSON.stringify([denials, mcpServers ?? null])
+        const toolkit = toolkits.get(key) ?? offered(offerable(seenOf(list, mcpServers), denials))
         toolkits.set(key, toolkit)
         return toolkit
       })
@@ -224,17 +233,18 @@ export const make = ({
       { concurrency: 8, discard: true }
     )
 
-  /** Stops the sub-sessions of calls, and waits until what they came to is known: it goes down the whole tree. */
-  const stopSubs = (life: Life, subs: ReadonlyArray<LiveSub>, reason: string): Effect.Effect<void> => {
-    const heard = subs.flatMap(({ callId }) => (callId === undefined ? [] : [outcomeOfCall(life.live, callId)]))
-    return Effect.andThen(
+  /** Stops sub-sessions, and waits until what they came to and what they used is known: it goes down the whole tree. */
+  const stopSubs = (life: Life, subs: ReadonlyArray<LiveSub>, reason: string): Effect.Effect<void> =>
+    Effect.andThen(
       subSessions.stop(
         subs.map(({ sessionId }) => sessionId),
         reason
       ),
-      Effect.ignore(Effect.timeoutOption(Effect.all(heard, { discard: true }), GRACE))
+      Effect.forEach(subs, (sub) => subSessions.watch(life, sub), { concurrency: 8, discard: true }).pipe(
+        Effect.timeoutOption(GRACE),
+        Effect.ignore
+      )
     )
-  }
 
   /** Stops all that the turn has running, then ends it. */
   const cancelTurn = (life: Life, turn: RunningTurn, waiting: Array<Ending>): Effect.Effect<void> => {
@@ -289,17 +299,15 @@ export const make = ({
       yield* Effect.forEach(Array.from(live.personal?.values() ?? []), letGo, { concurrency: 8, discard: true })
       const state = yield* look(live, inbox)
       yield* cancelWorkers(state.calls, "the session was stopped")
-      yield* subSessions.stop(
-        state.subs.map(({ sessionId }) => sessionId),
-        reasons.stopped
-      )
+      yield* stopSubs(life, state.subs, reasons.stopped)
       const text = yield* TurnHost.takeDraft(turn)
       yield* report(live, inbox, Command.End({ reason, text }))
     })
     return Effect.asVoid(beside(life, work))
   }
 
-  const inLife = (life: Life, work: Effect.Effect<void>): Effect.Effect<void> => Effect.asVoid(beside(life, work))
+  const inLife = (life: Life, work: Effect.Effect<unknown, unknown>): Effect.Effect<void> =>
+    Effect.asVoid(beside(life, work))
 
   /** Keeps the time of a sub-session, and hears what those below it come to. */
   const startFamily = (life: Life): Effect.Effect<void> => {
@@ -313,6 +321,7 @@ export const make = ({
   }
 
   return {
+    questions: QuestionDuties.make({ journal, subSessions, inLife }),
     startFamily,
     watchSub: (life: Life, sub: LiveSub) => inLife(life, subSessions.watch(life, sub)),
     askAbove: (life: Life, permission: Permission) =>
@@ -320,7 +329,7 @@ export const make = ({
     tellOthers: (life: Life, told: Approval.Resolved) =>
       life.live.state.parent === undefined && told.path === undefined
         ? Effect.void
-        : inLife(life, subSessions.tellOthers(life, told)),
+        : inLife(life, subSessions.tellOthers(life, told, Command.FollowPermission({ told }))),
     stopSubs: subSessions.stop,
     cancelTurn,
     cancelWorkers,

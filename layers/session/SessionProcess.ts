@@ -7,11 +7,12 @@
  *
  * When it crashes, whoever waits is told at once; its supervisor starts it again with its state from the journal.
  */
-import { Cause, type Clock, Deferred, Effect, Scope } from "effect"
+import { Cause, type Clock, Deferred, Effect, type Scope } from "effect"
 import type { StorageError } from "../../services/journal/StorageError.ts"
-import type { AgentUpdate, Registry } from "../../services/registry/Registry.ts"
+import type { AgentExists, AgentUpdate, Registry } from "../../services/registry/Registry.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
-import { type CallId, generateTurnId } from "../../services/session/SessionId.ts"
+import type { Answer, AnswerContent, QuestionEnd } from "../../services/question/Question.ts"
+import { generateTurnId } from "../../services/session/SessionId.ts"
 import { Command } from "../../services/session/decide.ts"
 import { SessionHasEnded } from "../../services/session/SessionManager.ts"
 import { keyOf, labelsOf, workOf } from "../../services/session/presenceOf.ts"
@@ -21,7 +22,7 @@ import type { Body, ChildSpec } from "../../services/supervision/ChildSpec.ts"
 import type { Asleep } from "./Asleep.ts"
 import { Batch } from "./Batch.ts"
 import * as Inbox from "./Inbox.ts"
-import { giveBack, interrupted, type Item, type Life, type LiveSession, look, topicOf } from "./LiveSession.ts"
+import { giveBack, interrupted, type Item, type Life, type LiveSession, look, nothing, topicOf } from "./LiveSession.ts"
 import type * as SessionDuties from "./SessionDuties.ts"
 import { appendOf, load } from "./SessionStore.ts"
 
@@ -42,11 +43,19 @@ const announce = ({ entry }: LiveSession, update: AgentUpdate): Effect.Effect<vo
   entry === undefined ? Effect.void : Effect.ignore(entry.update(update))
 
 /** Tells whoever waits for it. */
-const tell = <A, E>(waiting: Map<CallId, Deferred.Deferred<A, E>> | undefined, callId: CallId, value: A): void => {
-  const told = waiting?.get(callId)
+const tell = <Id, A, E>(waiting: Map<Id, Deferred.Deferred<A, E>> | undefined, id: Id, value: A): void => {
+  const told = waiting?.get(id)
   if (told === undefined) return
-  waiting?.delete(callId)
+  waiting?.delete(id)
   Deferred.doneUnsafe(told, Effect.succeed(value))
+}
+
+const step = () => undefined
+
+/** What the server hears whose question it is. */
+const heardOf = (action: QuestionEnd, content: AnswerContent | undefined): Answer => {
+  if (action === "accept" && content !== undefined) return { action, content }
+  return { action: action === "decline" ? "decline" : "cancel" }
 }
 
 /** What the registry shows of it whatever it does. */
@@ -94,7 +103,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
   }
 
   /** What follows from an event once it is durable. */
-  const follow = (life: Life, event: SessionEvent): Effect.Effect<void> => {
+  const follow = (life: Life, event: SessionEvent, { contents }: Pick<Batch, "contents">): Effect.Effect<void> => {
     const { live } = life
     switch (event._tag) {
       case "SessionUpdated":
@@ -122,6 +131,13 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       case "PermissionResolved":
         if (event.path === undefined) tell(live.permitted, event.callId, event.decision)
         return duties.tellOthers(life, event)
+      case "QuestionAsked":
+        return duties.questions.keep(life, event)
+      case "QuestionSettled": {
+        const content = contents?.get(event.questionId)
+        tell(live.questions, event.questionId, heardOf(event.action, content))
+        return duties.questions.tellOthers(life, event, content)
+      }
       case "ToolCallSettled":
         tell(live.outcomes, event.callId, event.outcome)
         return Effect.void
@@ -133,10 +149,11 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
   /** Makes the events durable, and the state what they say. */
   const write = Effect.fnUntraced(function* (
     life: Life,
-    { admissions, state }: Batch,
+    batch: Batch,
     events: readonly [SessionEvent, ...Array<SessionEvent>]
   ) {
     const { live } = life
+    const { admissions, state } = batch
     const append = appendOf(state, live.state, events)
     const written = yield* journal.append([append, ...admissions.map(({ append }) => append)])
     const before = live.state
@@ -147,7 +164,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     // A worker's first event is told before its next can happen.
     yield* bus.publish(written)
     for (const { enqueue } of admissions) yield* enqueue
-    for (const event of events) yield* follow(life, event)
+    for (const event of events) yield* follow(life, event, batch)
     const { state: after, stopping } = live
     if (
       after.turn?.id !== before.turn?.id ||
@@ -161,7 +178,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
 
   /** Nothing has changed, and everybody hears why. */
   const refuse = (life: Life, batch: Batch, error: StorageError): Effect.Effect<void> => {
-    life.live.inFlight = []
+    life.live.inFlight = nothing
     for (const answer of batch.refused) answer()
     for (const { reply } of batch.accepted) reply(Effect.fail(error))
     for (const { reply } of [...batch.cancels, ...batch.stops]) reply(Effect.fail(error))
@@ -170,7 +187,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
 
   const answer = (life: Life, batch: Batch): Effect.Effect<void> => {
     const { live } = life
-    live.inFlight = []
+    live.inFlight = nothing
     for (const answer of batch.refused) answer()
     for (const { reply } of batch.accepted) reply(Effect.succeed(live.state))
     const { cancels, stops, unused } = batch
@@ -207,14 +224,17 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     })
   }
 
-  /** It is out of the registry before anybody hears that it is gone. */
+  /** It is out of the registry before anybody hears that it is gone, and never missing there when it leaves memory. */
   const goDown = (life: Life): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const { entry, status } = life.live
-      life.live.entry = undefined
-      return entry === undefined || status === "hibernated"
-        ? answerAll(life)
-        : Effect.andThen(entry.leave, answerAll(life))
+      const { live } = life
+      const { entry } = live
+      if (live.status !== "hibernated" || entry === undefined) return Effect.ensuring(leave(live), answerAll(life))
+      live.entry = undefined
+      return Effect.andThen(
+        Effect.ensuring(asleep.keep(live.id, entry), answerAll(life)),
+        bus.publishEphemeral(topicOf(live), { _tag: "SessionHibernated" })
+      )
     })
 
   /** Nobody waits for a fiber that is gone. */
@@ -226,11 +246,13 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       const waiting = [...(live.stopping ?? []), ...(live.turn?.cancelling ?? [])]
       const outcomes = Array.from(live.outcomes?.values() ?? [])
       const permitted = Array.from(live.permitted?.values() ?? [])
-      live.inFlight = []
+      const questions = Array.from(live.questions?.values() ?? [])
+      live.inFlight = nothing
       live.turn = undefined
       live.personal = undefined
       live.outcomes = undefined
       live.permitted = undefined
+      live.questions = undefined
       live.stopping = undefined
       if (live.status !== "hibernated") live.status = hasEnded ? "gone" : "down"
       // An answer runs whoever waits for it at once, so everything has to be in its place by then.
@@ -238,6 +260,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       for (const reply of waiting) reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
       for (const outcome of outcomes) Deferred.doneUnsafe(outcome, Effect.fail(interrupted(live)))
       for (const answer of permitted) Deferred.doneUnsafe(answer, Effect.fail(interrupted(live)))
+      for (const answer of questions) Deferred.doneUnsafe(answer, Effect.fail(interrupted(live)))
       for (const item of left) {
         if (item._tag === "Broken" || item._tag === "Hibernate") continue
         if (item._tag === "Stop") item.reply(hasEnded ? Effect.void : Effect.fail(interrupted(live)))
@@ -252,12 +275,38 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
       while: () => !live.state.isEnded && live.status !== "hibernated",
       // Between the append and the last answer there is no place to stop.
       body: () => Effect.flatMap(Inbox.takeAll(inbox), (items) => Effect.uninterruptible(commit(life, items))),
-      step: () => undefined
+      step
     }).pipe(Effect.onExit(() => goDown(life)))
   }
 
+  /** Takes its place in the registry: that of the life before it, if that has left memory. */
+  const enter = (live: LiveSession): Effect.Effect<void, AgentExists> =>
+    Effect.suspend(() => {
+      const work = workOf(live.state, false)
+      const registration = { ...entryOf(live), ...work }
+      const kept = asleep.take(live.id)
+      if (kept === undefined) return registry.enter(registration)
+      return Effect.as(kept.update(work), kept).pipe(
+        Effect.catchTag("RegistrationLost", () => registry.enter({ ...registration, onConflict: "replace" }))
+      )
+    }).pipe(
+      Effect.map((entry) => {
+        live.entry = entry
+      }),
+      Effect.uninterruptible
+    )
+
+  const leave = (live: LiveSession): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { entry } = live
+      live.entry = undefined
+      return entry === undefined ? Effect.void : entry.leave
+    })
+
   /** Starts one life: with the state it was made with, and after a crash with that of the journal. */
-  const start = Effect.fnUntraced(function* (live: LiveSession): Effect.fn.Return<Body, unknown, Scope.Scope> {
+  const start = (live: LiveSession) => Effect.onError(begin(live), () => leave(live))
+
+  const begin = Effect.fnUntraced(function* (live: LiveSession): Effect.fn.Return<Body, unknown, Scope.Scope> {
     const scope = yield* Effect.scope
     if (live.status !== "starting") {
       const state = yield* load(journal, live.id)
@@ -266,19 +315,10 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     const inbox = Inbox.make<Item>()
     const life: Life = { live, inbox, scope }
     const wasAsleep = asleep.has(live.id)
-    live.entry = yield* registry.register({
-      ...entryOf(live),
-      ...workOf(live.state, false),
-      onConflict: wasAsleep ? "replace" : "refuse"
-    })
-    yield* asleep.release(live.id)
-    // Before the entry of this life goes: a session that leaves memory is never missing from the registry.
-    yield* Scope.addFinalizer(
-      scope,
-      Effect.suspend(() => (live.status === "hibernated" ? asleep.keep(live.id, entryOf(live)) : Effect.void))
-    )
+    yield* enter(live)
     if (wasAsleep) yield* bus.publishEphemeral(topicOf(live), { _tag: "SessionWoken" })
     live.inbox = inbox
+    yield* duties.questions.takeUp(life)
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)
     yield* duties.startFamily(life)
@@ -325,7 +365,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
   const spec = (live: LiveSession): ChildSpec => ({
     id: live.id,
     restart: "transient",
-    start: start(live),
+    start: Effect.suspend(() => start(live)),
     onGiveUp: () => lastWords(live),
     mailbox: Effect.sync(() => live.inbox.items.length + live.state.waiting.length)
   })

@@ -86,6 +86,7 @@ export const dormant = (head: StreamHead): Effect.Effect<Session, StorageCorrupt
     ...summary,
     queued: 0,
     permissions: [],
+    questions: [],
     workers: [],
     subSessions: [],
     sequence: head.sequence

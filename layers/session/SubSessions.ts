@@ -9,8 +9,9 @@ import { Clock, Effect, Schedule, Stream } from "effect"
 import { LOCAL } from "../../services/access/Person.ts"
 import type { EventBus } from "../../services/events/EventBus.ts"
 import * as Topic from "../../services/events/Topic.ts"
+import type { SeenServers } from "../../services/mcp/seenServers.ts"
 import type { Permission } from "../../services/permission/Permission.ts"
-import type * as Approval from "../../services/permission/Approval.ts"
+import type { Question } from "../../services/question/Question.ts"
 import { type Child, Command } from "../../services/session/decide.ts"
 import type { SessionEvent, SessionMetadata } from "../../services/session/SessionEvent.ts"
 import { type CallId, generateMessageId, generateSessionId, type SessionId } from "../../services/session/SessionId.ts"
@@ -27,6 +28,8 @@ export interface Others {
   readonly reach: (id: SessionId) => Effect.Effect<LiveSession, Unavailable>
   /** In memory, if it is. */
   readonly find: (id: SessionId) => LiveSession | undefined
+  /** What is known of one, in memory or not: also of one that has just ended, or is not back yet after a restart. */
+  readonly stateOf: (id: SessionId) => Effect.Effect<SessionState | undefined>
 }
 
 export interface Wish {
@@ -34,6 +37,8 @@ export interface Wish {
   readonly title: string
   readonly agentType: string
   readonly metadata?: SessionMetadata | undefined
+  /** Of those that the session above sees (default all of them). */
+  readonly mcpServers?: SeenServers
   readonly callId?: CallId | undefined
   /** Milliseconds. */
   readonly deadline?: number | undefined
@@ -44,7 +49,7 @@ const started = (
   { id, state }: LiveSession,
   index: number,
   now: number,
-  { agentType, callId, deadline, idleLimit, metadata, title }: Wish
+  { agentType, callId, deadline, idleLimit, mcpServers = state.mcpServers, metadata, title }: Wish
 ): SessionEvent => ({
   _tag: "SessionStarted",
   title,
@@ -55,6 +60,7 @@ const started = (
   permissions: { mode: state.permission.mode, rules: state.permission.rules },
   ...(state.directory === undefined ? undefined : { directory: state.directory }),
   ...(state.limits === undefined ? undefined : { limits: state.limits }),
+  ...(mcpServers === undefined ? undefined : { mcpServers }),
   parent: {
     sessionId: id,
     index,
@@ -162,8 +168,9 @@ export const make = ({
       ).pipe(Effect.retry(Schedule.spaced("5 seconds")))
       awake.interruptUnsafe()
       const { outcome = { _tag: "ToolCancelled" as const }, spent } = heard
-      yield* report(live, inbox, Command.EndSub({ sessionId, outcome, spent }))
+      // Before it is told: a crash in between would leave one running that nobody waits for any more.
       if (!heard.isEnded) yield* stop([sessionId], SubSession.reasons.done)
+      yield* report(live, inbox, Command.EndSub({ sessionId, outcome, spent }))
     }).pipe(Effect.scoped, Effect.ignore)
 
   /** Stops it at its deadline, or when it has been idle for as long as it may be. */
@@ -201,23 +208,47 @@ export const make = ({
     yield* report(live, inbox, Command.FollowPermission({ told }))
   })
 
+  const untilHeard = (work: Effect.Effect<void, unknown>, isPending: () => boolean): Effect.Effect<void> =>
+    work.pipe(Effect.retry({ schedule: soon, while: isPending }), Effect.ignore)
+
   const askAboveUntilHeard = (life: Life, permission: Permission): Effect.Effect<void> =>
-    askAbove(life, permission).pipe(
-      Effect.retry({
-        schedule: soon,
-        while: () => life.live.state.permission.pending.some((asked) => asked.permissionId === permission.permissionId)
-      }),
-      Effect.ignore
+    untilHeard(askAbove(life, permission), () =>
+      life.live.state.permission.pending.some((asked) => asked.permissionId === permission.permissionId)
     )
 
-  /** Tells the sessions above and below, where it was asked too. */
-  const tellOthers = ({ live }: Life, told: Approval.Resolved): Effect.Effect<void> => {
+  /** The same for a question. One that is not taken there is declined; an answer comes from there by itself. */
+  const askQuestionAbove = Effect.fnUntraced(function* ({ inbox, live }: Life, question: Question) {
+    const { parent } = live.state
+    if (parent === undefined) return
+    const { path = [], questionId } = question
+    const above = yield* alive(parent.sessionId)
+    if (above === undefined) return
+    const relayed = Command.RelayQuestion({ question: { ...question, path: [live.id, ...path] } })
+    const { questions } = yield* report(above, above.inbox, relayed)
+    if (questions.pending.some((asked) => asked.questionId === questionId)) return
+    const { action = "decline" } = questions.settled.find((settled) => settled.questionId === questionId) ?? {}
+    if (action === "accept") return
+    const told = { _tag: "QuestionSettled", questionId, action } as const
+    yield* report(live, inbox, Command.FollowQuestion({ told }))
+  })
+
+  const askQuestionAboveUntilHeard = (life: Life, question: Question): Effect.Effect<void> =>
+    untilHeard(askQuestionAbove(life, question), () =>
+      life.live.state.questions.pending.some((asked) => asked.questionId === question.questionId)
+    )
+
+  /** Tells the sessions above and below what became of what was asked there too. */
+  const tellOthers = (
+    { live }: Life,
+    told: { readonly path?: ReadonlyArray<SessionId> },
+    command: Command
+  ): Effect.Effect<void> => {
     const ids = [live.state.parent?.sessionId, told.path?.[0]].filter((id) => id !== undefined)
     return Effect.forEach(
       ids,
       (id) =>
         Effect.flatMap(alive(id), (other) =>
-          other === undefined ? Effect.void : report(other, other.inbox, Command.FollowPermission({ told }))
+          other === undefined ? Effect.void : report(other, other.inbox, command)
         ).pipe(Effect.retry({ schedule: soon, times: 5 }), Effect.ignore),
       { discard: true }
     )
@@ -236,7 +267,15 @@ export const make = ({
       { discard: true }
     )
 
-  return { askAbove: askAboveUntilHeard, askAgain, keepTime, stop, tellOthers, watch }
+  return {
+    askAbove: askAboveUntilHeard,
+    askQuestionAbove: askQuestionAboveUntilHeard,
+    askAgain,
+    keepTime,
+    stop,
+    tellOthers,
+    watch
+  }
 }
 
 export type SubSessions = ReturnType<typeof make>

@@ -10,7 +10,7 @@ import * as Topic from "../../services/events/Topic.ts"
 import type { Failure } from "../../services/Failure.ts"
 import type { ModelAnswer } from "../../services/model/ModelAnswer.ts"
 import type { Limits } from "../../services/model/ModelLimits.ts"
-import { type Entry, fromEvents, WINDOW } from "../../services/session/Conversation.ts"
+import { type Entry, fromEvents, WINDOW, windowAfter } from "../../services/session/Conversation.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { AgentType } from "../../services/session/AgentType.ts"
 import { PER_TOKEN, type Strategy } from "../../services/session/Compaction.ts"
@@ -23,7 +23,7 @@ import * as FitContext from "./FitContext.ts"
 import { persist } from "./LiveSession.ts"
 import * as ModelRound from "./ModelRound.ts"
 import { MAX_CALLS, type PlannedCall, plan } from "./PlanCall.ts"
-import { noTools, type OfferedTools } from "./Prompt.ts"
+import type { OfferedTools } from "./Prompt.ts"
 import { eventAt, type JournalService } from "./SessionStore.ts"
 
 /** Fast calls of one round that run at the same time. */
@@ -60,8 +60,10 @@ export interface Surroundings {
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
   readonly limits: Limits
-  /** What a session's model is offered under its permissions. */
-  readonly offered: (permission: SessionState["permission"]) => Effect.Effect<OfferedTools>
+  /** Whether the model can see. */
+  readonly pictures: boolean
+  /** What a session's model is offered: of the servers that it sees, under its permissions. */
+  readonly offered: (state: SessionState) => Effect.Effect<OfferedTools>
   readonly compaction: Strategy
   /** What the model is told before everything else. */
   readonly instructions: (state: SessionState) => Effect.Effect<string | undefined>
@@ -92,7 +94,7 @@ const readConversation = Effect.fnUntraced(function* (
   { sessionId, state, turn }: Host
 ): Effect.fn.Return<ReadonlyArray<Entry>, StorageError> {
   const { sequence, summary } = state()
-  const after = Math.max(0, sequence - WINDOW)
+  const after = windowAfter(sequence)
   const newest = yield* journal.read({ stream: Topic.ofSession(sessionId), after, limit: WINDOW })
   const summedUp = summary !== undefined && summary <= after ? yield* eventAt(journal, sessionId, summary) : undefined
   const events = summedUp === undefined ? newest : [summedUp, ...newest]
@@ -110,9 +112,9 @@ const runStep = Effect.fnUntraced(function* (
   host: Host,
   answer: ModelRound.Answer
 ): Effect.fn.Return<Entry, Lost> {
-  const { agentType, id, owner, permission } = host.state()
+  const { agentType, id, mcpServers, owner, permission } = host.state()
   const rules = [...(agentTypes.get(agentType)?.rules ?? []), ...permission.rules]
-  const asker = { id, owner, permission: { ...permission, rules } }
+  const asker = { id, mcpServers, owner, permission: { ...permission, rules } }
   const planned = yield* Effect.forEach(answer.calls, (call, index) => plan(tools, asker, call, index))
   const places = yield* host.request(yield* textOf(answer.text), planned, answer.answer)
   const free = yield* slots
@@ -138,15 +140,24 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
   const characters = around.compaction.tokens * PER_TOKEN
   const fit = FitContext.make({
     strategy: around.compaction,
-    ask: (entries) => ModelRound.ask(around.model, around.limits, noTools, { entries, system, characters }, silent),
+    ask: (entries) =>
+      Effect.flatMap(around.offered(host.state()), (offered) =>
+        ModelRound.ask(
+          around.model,
+          around.limits,
+          offered,
+          { entries, system, characters, callsNothing: true },
+          silent
+        )
+      ),
     journal: host.compact
   })
   while (true) {
     const spent = yield* host.overBudget()
     if (spent !== undefined) return yield* host.end("failed", undefined, spent)
     entries = yield* fit(entries)
-    const shown = { entries, system, characters }
-    const offered = yield* around.offered(host.state().permission)
+    const shown = { entries, system, characters, pictures: around.pictures }
+    const offered = yield* around.offered(host.state())
     const answer = yield* ModelRound.ask(around.model, around.limits, offered, shown, host.say)
     if (answer.broken !== undefined) {
       return yield* host.end("failed", yield* textOf(answer.text), answer.broken, answer.answer)
@@ -173,7 +184,14 @@ export const run = (around: Surroundings, host: Host): Effect.Effect<void> =>
       if (Exit.isSuccess(exit)) return Effect.void
       if (Cause.hasInterrupts(exit.cause)) return Effect.failCause(exit.cause)
       const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-      if (error?._tag === "TurnFailed") return host.end("failed", undefined, error.failure)
+      if (error?._tag === "TurnFailed") {
+        const { code, message } = error.failure
+        // What is wrong with a model is for whoever runs the server, too.
+        const note = code.startsWith("model_")
+          ? Effect.logWarning(`a turn of ${host.sessionId} failed: ${message} (${code})`)
+          : Effect.void
+        return Effect.andThen(note, host.end("failed", undefined, error.failure))
+      }
       if (error !== undefined) return Effect.void
       return Effect.andThen(
         Effect.logError(`a turn of ${host.sessionId} broke`, exit.cause),

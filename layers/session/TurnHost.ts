@@ -9,9 +9,10 @@ import type { PermissionId } from "../../services/permission/Permission.ts"
 import { type CallId, generateMessageId } from "../../services/session/SessionId.ts"
 import type { CurrentTurn } from "../../services/session/SessionState.ts"
 import type { PoolRefusal, WorkerPool } from "../../services/worker/WorkerPool.ts"
-import { isElsewhere, type Lost, type Place, type Ready } from "./CarryOut.ts"
+import { isElsewhere, type Place, type Ready } from "./CarryOut.ts"
 import {
   answerOf,
+  atTime,
   type Attachment,
   type Life,
   type LiveSession,
@@ -110,15 +111,12 @@ const admit = Effect.fnUntraced(function* (
 
 /** The answer of a person, or after its time that there was none. */
 const asked = (
-  { inbox, live }: Life,
+  life: Life,
   callId: CallId,
   { expiresAt, permissionId }: { readonly permissionId: PermissionId; readonly expiresAt: number }
 ): Place => {
-  const expire: Effect.Effect<never, Lost> = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    now < expiresAt
-      ? Effect.andThen(Effect.sleep(expiresAt - now), expire)
-      : Effect.andThen(report(live, inbox, Command.ExpirePermission({ permissionId, now })), Effect.never)
-  )
+  const { live } = life
+  const expire = atTime(life, expiresAt, (now) => Command.ExpirePermission({ permissionId, now }))
   return {
     answer: Effect.raceFirst(answerOf(live, callId), expire),
     outcome: outcomeOf(live, callId)
@@ -129,7 +127,7 @@ export const make = (
   bus: EventBus["Service"],
   pool: WorkerPool["Service"],
   budget: Budget.Limits,
-  others: Pick<Others, "find">,
+  others: Pick<Others, "stateOf">,
   life: Life,
   turn: RunningTurn,
   current: CurrentTurn
@@ -140,8 +138,9 @@ export const make = (
     turn: current,
     state: () => live.state,
     say: (text) => {
+      const from = turn.draft.length
       turn.draft += text
-      return bus.publishEphemeral(topicOf(live), { _tag: "TextDelta", turnId: turn.id, text })
+      return bus.publishEphemeral(topicOf(live), { _tag: "TextDelta", turnId: turn.id, text, from })
     },
     request: (text, calls, answer) => {
       const prepare = Effect.map(admit(pool, live, budget, calls), ({ admissions, requested }) => {
@@ -163,7 +162,7 @@ export const make = (
     },
     compact: (compacted) => Effect.asVoid(report(live, inbox, Command.Compact({ turnId: turn.id, ...compacted }))),
     overBudget: (answer) =>
-      Effect.map(Clock.currentTimeMillis, (now) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
         overBudget(others, budget, live, now, Budget.spendingOf(answer?.answer?.usage), answer !== undefined)
       ),
     placeOf: ({ callId, child, turnId, workerId }) => {

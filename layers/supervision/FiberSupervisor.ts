@@ -179,8 +179,8 @@ const makeSupervisor = (description: Description) => {
       }),
     crashChild: (child) =>
       Effect.suspend(() => {
-        const fiber = children()?.get(child)?.fiber
-        return fiber === undefined ? notFound(child)() : Effect.sync(() => fiber.interruptUnsafe())
+        const found = children()?.get(child)
+        return found?.fiber === undefined ? notFound(child)() : Effect.sync(() => found.interrupt())
       }),
     tree: Effect.suspend(() => describe(description, running)),
     awaitExit: Effect.suspend(() =>

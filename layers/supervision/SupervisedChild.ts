@@ -6,7 +6,7 @@
  * has been given up.
  */
 import { Cause, Duration, Effect, Exit, type Fiber, Predicate, Random, type Scope } from "effect"
-import type { ChildSpec, Shutdown } from "../../services/supervision/ChildSpec.ts"
+import type { Body, ChildSpec, Shutdown } from "../../services/supervision/ChildSpec.ts"
 import { pauseBefore, restartsInARow } from "../../services/supervision/planBackoff.ts"
 import type { Member, RestartHistory } from "../../services/supervision/planRestart.ts"
 import type { ExitReason } from "../../services/supervision/SupervisionEvent.ts"
@@ -59,6 +59,8 @@ export class SupervisedChild {
   private upSince: number | undefined
   private lived = 0
   private isTardy = false
+  /** While it is told that it has started. */
+  private handover: { readonly fiber: Fiber.Fiber<unknown, unknown> | undefined; isUnwanted: boolean } | undefined
 
   readonly spec: ChildSpec
   /** What it is when it is a supervisor of ours. */
@@ -90,12 +92,7 @@ export class SupervisedChild {
       this.since = this.owner.now()
       this.upSince = undefined
       this.isTardy = false
-      const started = this.fork(
-        Effect.flatMap(this.spec.start, (body) => {
-          this.initialised()
-          return body
-        })
-      )
+      const started = this.fork(this.life)
       return this.spec.startTimeout === undefined
         ? started
         : Effect.andThen(started, this.limitStart(this.spec.startTimeout))
@@ -149,17 +146,45 @@ export class SupervisedChild {
     })
   }
 
+  /** One incarnation. It is held for as long as that runs, so it holds no more than this. */
+  private get life(): Effect.Effect<unknown, unknown, Scope.Scope> {
+    return Effect.suspend(() => Effect.flatMap(this.spec.start, (body) => this.handOver(body)))
+  }
+
+  /**
+   * From its start to its body, which cleans up behind both. Whoever hears that it has started may stop it at once: that
+   * waits until the body has begun, or nobody would clean up.
+   */
+  private handOver(body: Body): Body {
+    const handover = { fiber: this.fiber, isUnwanted: false }
+    this.handover = handover
+    this.initialised()
+    this.handover = undefined
+    if (!handover.isUnwanted) return body
+    return Effect.andThen(Effect.forkDetach(Effect.sync(() => handover.fiber?.interruptUnsafe())), body)
+  }
+
+  /** Interrupts its fiber. */
+  interrupt(): void {
+    const { fiber, handover } = this
+    if (handover !== undefined && handover.fiber === fiber) handover.isUnwanted = true
+    else fiber?.interruptUnsafe()
+  }
+
   private fork(effect: Effect.Effect<unknown, unknown, Scope.Scope>): Effect.Effect<void> {
-    const { incarnation } = this
     this.exit = undefined
     // Known from its first step on: whoever waits for its start may go on, and ask for it, within that very step.
     const known = Effect.withFiber<unknown, unknown>((fiber) => {
-      this.fiber = fiber
-      this.owner.count(1)
-      fiber.addObserver((exit) => this.over(incarnation, exit))
+      this.own(fiber, this.incarnation)
       return Effect.scoped(effect)
     })
     return Effect.asVoid(Effect.forkDetach(known, { startImmediately: true }))
+  }
+
+  private own(fiber: Fiber.Fiber<unknown, unknown>, incarnation: number): void {
+    this.fiber = fiber
+    this.owner.count(1)
+    fiber.addObserver((exit) => this.over(incarnation, exit))
   }
 
   /** Asks it to stop. When its time is over it is given up; `brutal_kill` leaves it no time. */
@@ -168,7 +193,7 @@ export class SupervisedChild {
       this.cancelPause()
       if (this.fiber === undefined || this.state === "stopping") return Effect.void
       this.state = "stopping"
-      this.fiber.interruptUnsafe()
+      this.interrupt()
       return this.limit()
     })
   }

@@ -60,9 +60,15 @@ export const make = (
             const tool = find(name)
             return tool !== undefined
               ? Effect.succeed(tool)
-              : Effect.flatMap(list, (tools) =>
-                  Effect.fail(new ToolNotFound({ name, available: tools.slice(0, maxNames).map(({ name }) => name) }))
-                )
+              : Effect.flatMap(list, (tools) => {
+                  // A source may have had to be waited for.
+                  const late = find(name)
+                  return late === undefined
+                    ? Effect.fail(
+                        new ToolNotFound({ name, available: tools.slice(0, maxNames).map(({ name }) => name) })
+                      )
+                    : Effect.succeed(late)
+                })
           }),
         list
       })

@@ -2,6 +2,7 @@
 import { type Context, Duration, Effect, Layer, Predicate, Schema, type Scope, Stream } from "effect"
 import { Tool as AiTool, type Toolkit } from "effect/ai"
 import { InvalidInput, type InputIssue } from "../../services/InvalidInput.ts"
+import { Compiler } from "../../services/tools/argumentChecks.ts"
 import { type Annotations, type Tool, ToolFailure } from "../../services/tools/Tool.ts"
 
 const isJson = Schema.is(Schema.Json)
@@ -35,6 +36,20 @@ const annotationsOf = ({ annotations, needsApproval }: AiTool.Any): Annotations 
   }
 }
 
+/** A tool whose parameters are a JSON Schema has nothing else to check its arguments by. */
+const compile = (tool: AiTool.Any, parameters: Schema.JsonObject): Tool["check"] | undefined => {
+  if (!AiTool.isDynamic(tool) || tool.jsonSchema === undefined) return undefined
+  try {
+    const check = new Compiler().compile(parameters)
+    return (args) => Effect.sync(() => check(args))
+  } catch (cause) {
+    throw new Error(
+      `the parameters of the tool "${tool.name}" are no JSON Schema that arguments can be checked by: ${sentenceOf(cause)}`,
+      { cause }
+    )
+  }
+}
+
 type Needs<Tools extends Record<string, AiTool.Any>> = AiTool.HandlerServices<Tools[keyof Tools]>
 
 const toTool = <Tools extends Record<string, AiTool.Any>>(
@@ -43,6 +58,7 @@ const toTool = <Tools extends Record<string, AiTool.Any>>(
   tool: AiTool.Any,
   services: Context.Context<Needs<Tools>>
 ): Tool => {
+  const parameters = Schema.decodeUnknownSync(Schema.JsonObject)(AiTool.getJsonSchema(tool))
   const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(tool.parametersSchema), {
     errors: "all",
     onExcessProperty: "error"
@@ -50,15 +66,17 @@ const toTool = <Tools extends Record<string, AiTool.Any>>(
   return {
     name,
     description: AiTool.getDescription(tool) ?? "",
-    parameters: Schema.decodeUnknownSync(Schema.JsonObject)(AiTool.getJsonSchema(tool)),
+    parameters,
     annotations: annotationsOf(tool),
-    check: (args) =>
-      decode(args).pipe(
-        Effect.as([]),
-        Effect.catch((error) => Effect.succeed(InvalidInput.fromSchema(error).issues)),
-        Effect.provideContext(services)
-        // What a tool needs to read its arguments is among what its handler needs; of any tool the compiler cannot tell.
-      ) as Effect.Effect<ReadonlyArray<InputIssue>>,
+    check:
+      compile(tool, parameters) ??
+      ((args) =>
+        decode(args).pipe(
+          Effect.as([]),
+          Effect.catch((error) => Effect.succeed(InvalidInput.fromSchema(error).issues)),
+          Effect.provideContext(services)
+          // What a tool needs to read its arguments is among what its handler needs; of any tool the compiler cannot tell.
+        ) as Effect.Effect<ReadonlyArray<InputIssue>>),
     run: (args) =>
       // `check` has passed them.
       handle(name, args as AiTool.ParametersEncoded<Tools[keyof Tools & string]>).pipe(

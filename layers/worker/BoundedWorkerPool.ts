@@ -7,6 +7,7 @@
  */
 import { Clock, Deferred, type Duration, Effect, Layer, Option } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
+import { EventLoop } from "../../services/health/EventLoop.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import { InvalidInput } from "../../services/InvalidInput.ts"
@@ -22,7 +23,7 @@ import * as PoolControl from "./PoolControl.ts"
 import { dispatcher, expirer, herald, reclaimer } from "./PoolFibers.ts"
 import { scaler } from "./PoolScaler.ts"
 import { PoolState } from "./PoolState.ts"
-import type * as ProcessLoad from "./ProcessLoad.ts"
+import * as ProcessLoad from "./ProcessLoad.ts"
 import { decodeSummary, recover } from "./RecoverWorkers.ts"
 import * as RunWorker from "./RunWorker.ts"
 import { settler } from "./Settler.ts"
@@ -73,6 +74,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   const childOf = RunWorker.make({ state, records, tools, registry, grace })
   const nextId = makeWorkerIds()
   const control = PoolControl.make(state)
+  const { processLoad = Effect.provideService(ProcessLoad.make, EventLoop, yield* EventLoop) } = options
   const find = FindWorkers.make(state, journal)
 
   yield* recover(state, journal)
@@ -99,7 +101,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
               settler(state, records),
               expirer(state),
               reclaimer(state, records),
-              scaler(state, options.processLoad),
+              scaler(state, processLoad),
               herald(state, records)
             ],
             { concurrency: "unbounded", discard: true }
@@ -118,7 +120,8 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
 
   const admit = Effect.fnUntraced(function* (task: Task) {
     const { annotations, name: tool } = task.tool
-    const { args, callId, key, priority = annotations.priority ?? defaultPriority, sessionId } = task
+    const { args, callId, priority = annotations.priority ?? defaultPriority, sessionId } = task
+    const key = annotations.key ?? task.key
     const part = yield* control.part(annotations.pool ?? defaultPool)
     const ticket = state.ticketOf(part, { key, priority, sessionId })
     // Refused before anything is made of it: turning load away must cost next to nothing.

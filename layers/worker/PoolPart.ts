@@ -6,6 +6,7 @@ import type { NamedPool, PoolMode, ScalingStep } from "../../services/worker/Poo
 import { RecentWaits } from "../../services/worker/RecentWaits.ts"
 import type { Share } from "../../services/worker/FairQueue.ts"
 import { Schedule } from "../../services/worker/Schedule.ts"
+import { sessionOf } from "../../services/worker/Ticket.ts"
 
 /** Changes of size that are remembered. */
 const maxHistory = 50
@@ -117,7 +118,7 @@ const heaviest = (all: Iterable<Share & { readonly session: string }>) => {
     const last = found.at(-1)
     if (found.length === maxShown && last !== undefined && last.queued + last.running >= queued + running) continue
     const at = found.findIndex((other) => other.queued + other.running < queued + running)
-    found.splice(at < 0 ? found.length : at, 0, { sessionId: SessionId.make(session), running, queued })
+    found.splice(at < 0 ? found.length : at, 0, { sessionId: SessionId.make(sessionOf(session)), running, queued })
     if (found.length > maxShown) found.pop()
   }
   return { sessions: found, sessionCount }

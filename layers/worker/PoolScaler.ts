@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { initial, type Memory, planScale, planWarmUp } from "../../services/worker/planScale.ts"
 import type { Part } from "./PoolEntry.ts"
 import type { PoolState } from "./PoolState.ts"
-import * as ProcessLoad from "./ProcessLoad.ts"
+import type * as ProcessLoad from "./ProcessLoad.ts"
 
 /** Milliseconds between two looks. */
 const interval = 1_000
@@ -13,7 +13,7 @@ interface Watch {
   readonly arrived: number
 }
 
-export const scaler = (state: PoolState, processLoad: ProcessLoad.ProcessLoad = ProcessLoad.make) => {
+export const scaler = (state: PoolState, processLoad: ProcessLoad.ProcessLoad) => {
   const startedAt = state.now
   const watches = new WeakMap<Part, Watch>()
   const isLookedAfter = (part: Part) => !part.isWarm || part.min < part.max

@@ -12,7 +12,7 @@ import type { PoolEvent, ResizedBy } from "../../services/worker/PoolEvent.ts"
 import { defaultPool, type PoolLimits } from "../../services/worker/PoolLimits.ts"
 import { ProgressReports } from "../../services/worker/ProgressReports.ts"
 import type { Refusal } from "../../services/worker/Schedule.ts"
-import { defaultPriority, type Ticket } from "../../services/worker/Ticket.ts"
+import { defaultPriority, lineOf, sessionOf, type Ticket } from "../../services/worker/Ticket.ts"
 import type { Worker } from "../../services/worker/Worker.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import {
@@ -96,7 +96,7 @@ export class PoolState {
   /** Where the task would stand in line. */
   ticketOf(part: Part, { key, priority, sessionId }: Pick<Task, "sessionId" | "key" | "priority">): Ticket {
     return {
-      session: sessionId,
+      session: lineOf(sessionId, key, part.limits.apart),
       key,
       priority: priority ?? defaultPriority,
       weight: key === undefined ? 1 : (part.limits.weights.get(key) ?? 1)
@@ -322,4 +322,5 @@ export class PoolState {
   }
 }
 
-const nameOf = ({ key, session }: Ticket, of: "session" | "key"): string => (of === "session" ? session : (key ?? ""))
+const nameOf = ({ key, session }: Ticket, of: "session" | "key"): string =>
+  of === "session" ? sessionOf(session) : (key ?? "")

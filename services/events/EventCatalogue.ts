@@ -25,6 +25,8 @@ const breaker = "the dependency's circuit breaker"
 const dependency = "name of the dependency: `tool:name`, `mcp:server`, `model:provider`"
 const answer = "on the first event that a model's answer led to: the model, its usage, what travels back to it"
 
+const sessionOfServer = "whose it is, where each session has its own"
+
 export const events: Catalogue<RuntimeEvent> = {
   SessionStarted: {
     when: "A session was created: always the first event of its topic.",
@@ -38,6 +40,7 @@ export const events: Catalogue<RuntimeEvent> = {
       whenBusy: "what becomes of a message that comes while it is busy, unless the message says so",
       limits: "what it and each of its turns may use up, within the server's own limits",
       directory: "where it works; its `AGENTS.md` is told to the model",
+      mcpServers: "the MCP servers that it sees, by their names; absent for all that are declared",
       parent: "of a sub-session: where it hangs, and how long it may live"
     }
   },
@@ -101,6 +104,34 @@ export const events: Catalogue<RuntimeEvent> = {
       path: "of a sub-agent's: as it was asked",
       allowed: "rules that the person added, so as not to be asked again"
     }
+  },
+  QuestionAsked: {
+    when: "An MCP server asks the session's person something while a tool of it runs. It ends with the process that it was asked in.",
+    by: session,
+    fields: {
+      questionId: "what an answer names",
+      server: "name of the MCP server",
+      message: "the question, in the server's words",
+      schema: "JSON Schema of the answer: an object of texts, numbers, yes or no, and choices",
+      expiresAt: "Unix time in milliseconds; unanswered by then, the server hears that it was cancelled",
+      path: "of a sub-agent's: the sub-sessions from this one down to the one that asks"
+    }
+  },
+  QuestionSettled: {
+    when: "A question was answered, or is no longer asked: exactly once for each `QuestionAsked`. What was answered is the server's alone and is kept nowhere.",
+    by: session,
+    fields: {
+      questionId: "the question",
+      action:
+        "what the person did; `expired`: nobody answered in time; `withdrawn`: the call, the turn, the session, the server or the process that asked it is gone",
+      by: "the person who answered",
+      path: "of a sub-agent's: as it was asked"
+    }
+  },
+  TextSampled: {
+    when: "The model completed a text for an MCP server while a tool of it ran for the session: it counts for the session's budget.",
+    by: session,
+    fields: { server: "name of the MCP server", answer: "the model and its usage" }
   },
   SubSessionStarted: {
     when: "A session below this one has begun, in one append with its own first event.",
@@ -167,7 +198,11 @@ export const events: Catalogue<RuntimeEvent> = {
   TextDelta: {
     when: "The model said a piece of its answer. Passing: it has no sequence, is never replayed, and may be missed.",
     by: "the turn, while it streams",
-    fields: { turnId: turn, text: "the piece" }
+    fields: {
+      turnId: turn,
+      text: "the piece",
+      from: "characters of its message before it: more than were heard when pieces were missed, 0 when it is begun anew"
+    }
   },
   SessionHibernated: {
     when: "It was idle for long enough to leave memory; its next message wakes it. Passing.",
@@ -324,17 +359,36 @@ export const events: Catalogue<RuntimeEvent> = {
   McpServerReady: {
     when: "An MCP server answers, and its tools can be called.",
     by: mcp,
-    fields: { server, protocol: "the version of MCP that was agreed on", tools: "tools that may be used" }
+    fields: {
+      server,
+      session: sessionOfServer,
+      protocol: "the version of MCP that was agreed on",
+      tools: "tools that may be used"
+    }
   },
   McpServerDown: {
     when: "The connection to an MCP server was lost; it is started again.",
     by: mcp,
-    fields: { server, reason: "why, in a sentence" }
+    fields: { server, session: sessionOfServer, reason: "why, in a sentence" }
   },
   McpServerBroken: {
     when: "An MCP server was lost more often than its intensity allows, and is left alone for a while.",
     by: mcp,
-    fields: { server, reason: "why it was lost the last time", retryIn: "milliseconds until it is tried again" }
+    fields: {
+      server,
+      session: sessionOfServer,
+      reason: "why it was lost the last time",
+      retryIn: "milliseconds until it is tried again"
+    }
+  },
+  McpServerStopped: {
+    when: "What a session had of an MCP server has been stopped; its next call begins another.",
+    by: mcp,
+    fields: {
+      server,
+      session: "whose it was",
+      reason: "the session has ended or hibernated, or had nothing for it to do"
+    }
   },
   McpToolsBlocked: {
     when: "Tools of an MCP server are not as they were approved. They cannot be called until they are approved.",

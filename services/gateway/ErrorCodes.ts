@@ -164,13 +164,20 @@ export const errorCodes = {
     http: 429,
     meaning: "As many sessions are below the session as may be, side by side or in a row"
   },
+  TurnTimedOut: {
+    code: "turn_timed_out",
+    exit: 170,
+    http: 504,
+    meaning: "The turn that was waited for took longer than it was given"
+  },
   ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" },
   PoolNotFound: { code: "pool_not_found", exit: 106, http: 404, meaning: "There is no such pool" },
   QuotaExceeded: {
     code: "quota_exceeded",
     exit: 107,
     http: 429,
-    meaning: "The session, or its kind of agent, has all it may have of the pool; the error says when to try again"
+    meaning:
+      "The session, its kind of agent or the MCP server has all it may have of the pool; the error says when to try again"
   },
   PoolDraining: {
     code: "pool_draining",
@@ -231,6 +238,30 @@ export const errorCodes = {
     exit: 121,
     http: 403,
     meaning: "The turn that was waited for needs a person's permission; it was cancelled"
+  },
+  QuestionNotFound: {
+    code: "question_not_found",
+    exit: 99,
+    http: 404,
+    meaning: "The session asks no such question"
+  },
+  QuestionExpired: {
+    code: "question_expired",
+    exit: 100,
+    http: 410,
+    meaning: "Nobody answered in time, and the MCP server waits no longer"
+  },
+  QuestionNotYours: {
+    code: "question_not_yours",
+    exit: 101,
+    http: 403,
+    meaning: "The question is put to another person"
+  },
+  QuestionAlreadySettled: {
+    code: "question_already_settled",
+    exit: 102,
+    http: 409,
+    meaning: "The question has been answered, or is not asked any more"
   }
 } as const satisfies Readonly<Record<string, ErrorCode>>
 

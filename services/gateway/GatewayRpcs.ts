@@ -40,6 +40,16 @@ import {
   PermissionMismatch,
   PermissionNotFound
 } from "../permission/Permission.ts"
+import {
+  AnswerContent,
+  Question,
+  QuestionAction,
+  QuestionAlreadySettled,
+  QuestionExpired,
+  QuestionId,
+  QuestionNotFound,
+  QuestionNotYours
+} from "../question/Question.ts"
 import { SessionMetadata, SessionPermissions, WhenBusy } from "../session/SessionEvent.ts"
 import { MessageId, SessionId } from "../session/SessionId.ts"
 import {
@@ -131,12 +141,14 @@ export class GatewayRpcs extends RpcGroup.make(
       whenBusy: Schema.optionalKey(WhenBusy),
       limits: Schema.optionalKey(Limits),
       directory: Schema.optionalKey(Directory),
+      /** Those of the declared MCP servers that it sees (default all). */
+      mcpServers: Schema.optionalKey(Schema.Array(ServerName).check(Schema.isMaxLength(100))),
       parent: Schema.optionalKey(
         Schema.Struct({ sessionId: SessionId, deadline: Milliseconds, idleLimit: Milliseconds })
       )
     },
     success: Session,
-    error: Schema.Union([...onSession, SessionHasEnded, TooManySubSessions])
+    error: Schema.Union([...onSession, SessionHasEnded, TooManySubSessions, McpServerNotFound])
   }),
   Rpc.make("StopSession", {
     payload: { sessionId: SessionId, reason: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(500))) },
@@ -190,6 +202,28 @@ export class GatewayRpcs extends RpcGroup.make(
       PermissionAlreadyResolved
     ])
   }),
+  Rpc.make("ListQuestions", {
+    payload: { sessionId: SessionId },
+    success: Schema.Array(Question),
+    error: Schema.Union([...onSession])
+  }),
+  Rpc.make("AnswerQuestion", {
+    payload: {
+      sessionId: SessionId,
+      questionId: QuestionId,
+      action: QuestionAction,
+      /** With `accept`: what the question's schema asks for. It is handed to the MCP server and kept nowhere. */
+      content: Schema.optionalKey(AnswerContent)
+    },
+    error: Schema.Union([
+      ...onSession,
+      SessionHasEnded,
+      QuestionNotFound,
+      QuestionExpired,
+      QuestionNotYours,
+      QuestionAlreadySettled
+    ])
+  }),
   Rpc.make("UpdateSession", {
     payload: { sessionId: SessionId, title: Title, metadata: Metadata },
     success: Session,
@@ -200,6 +234,8 @@ export class GatewayRpcs extends RpcGroup.make(
     success: Schema.Array(Message),
     error: Schema.Union([...common, StorageError, SessionNotFound])
   }),
+  /** What answers, and what stands in for it, in order: `provider/model`, `own` for one by embedding; none without a model. */
+  Rpc.make("ListModels", { success: Schema.Array(Schema.String), error: Schema.Union([...common]) }),
   Rpc.make("ListTools", { success: Schema.Array(ToolDescription), error: Schema.Union([...common]) }),
   Rpc.make("RunTool", {
     payload: {

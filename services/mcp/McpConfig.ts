@@ -2,10 +2,12 @@
  * MCP servers as they are declared: the `mcpServers` of a `.mcp.json`, as other programs read them too.
  *
  * What only this runtime knows stands below `espalier` of a server, so that one file serves all of them. Keys that are
- * not known are left alone. `${NAME}` and `${NAME:-default}` stand for the environment in every text of a server.
+ * not known are left alone. `${NAME}` and `${NAME:-default}` stand for the environment in every text of a server, and in
+ * those of a server of sessions for the session too (`sessionVariables.ts`).
  */
 import { Duration, Effect, Result, Schema, SchemaGetter, SchemaIssue } from "effect"
 import { InvalidInput } from "../InvalidInput.ts"
+import { isSessionVariable, places } from "./sessionVariables.ts"
 import { prefixOf } from "./toolNames.ts"
 
 const Text = Schema.String.check(Schema.isMaxLength(32_768))
@@ -26,6 +28,10 @@ const Time = Schema.NonEmptyString.pipe(
 
 /** What a person grants to a server, and the limits of its tools. Nothing of it comes from the server. */
 export const McpGrants = Schema.Struct({
+  /** One of it for all (the default), or one for each session that uses it. */
+  scope: Schema.optionalKey(Schema.Literals(["shared", "session"])),
+  /** How long one of a session may have nothing to do before it is stopped (default 30 minutes). */
+  idle: Schema.optionalKey(Time),
   /** All its tools run without a person being asked. */
   trust: Schema.optionalKey(Schema.Boolean),
   /** These of its tools do. */
@@ -91,9 +97,14 @@ const maxServers = 100
 type Environment = (name: string) => string | undefined
 
 /** Expands what stands for the environment; a name that is neither set nor has a default is told. */
-export const expand = (text: string, environment: Environment): Result.Result<string, string> => {
+export const expand = (
+  text: string,
+  environment: Environment,
+  isLater: (name: string) => boolean = () => false
+): Result.Result<string, string> => {
   let missing: string | undefined
-  const expanded = text.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g, (_, name: string, otherwise) => {
+  const expanded = text.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g, (all, name: string, otherwise) => {
+    if (isLater(name)) return all
     const value = environment(name)
     if (value !== undefined && (value !== "" || otherwise === undefined)) return value
     if (typeof otherwise === "string") return otherwise
@@ -111,20 +122,34 @@ interface Issue {
 }
 
 /** Every text of a declaration, expanded; `espalier` takes nothing from the environment. */
-const expandAll = (value: unknown, environment: Environment, path: string, issues: Array<Issue>): unknown => {
-  if (typeof value === "string") {
-    const expanded = expand(value, environment)
-    if (Result.isFailure(expanded)) issues.push({ path, message: expanded.failure })
-    return Result.getOrElse(expanded, () => "")
-  }
-  if (Array.isArray(value)) return value.map((item, i) => expandAll(item, environment, `${path}.${i}`, issues))
+const expandAll = (value: unknown, expand: (text: string, path: string) => string, path: string): unknown => {
+  if (typeof value === "string") return expand(value, path)
+  if (Array.isArray(value)) return value.map((item, i) => expandAll(item, expand, `${path}.${i}`))
   if (typeof value !== "object" || value === null) return value
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => [
       key,
-      key === "espalier" ? item : expandAll(item, environment, `${path}.${key}`, issues)
+      key === "espalier" ? item : expandAll(item, expand, path === "" ? key : `${path}.${key}`)
     ])
   )
+}
+
+/** By the environment; what is of a session is left for later, where it may stand. */
+const expander = (environment: Environment, isOfSession: boolean, base: string, issues: Array<Issue>) => {
+  const isPlace = (path: string) => places.some((place) => path === place || path.startsWith(`${place}.`))
+  return (text: string, path: string): string => {
+    const wrong = new Set<string>()
+    const expanded = expand(text, environment, (name) => {
+      if (!isSessionVariable(name)) return false
+      if (!isOfSession) {
+        wrong.add(`${name} is of a session, and this server is one for all: give it "scope": "session" below espalier`)
+      } else if (!isPlace(path)) wrong.add(`${name} may stand in ${places.join(", ")} and nowhere else`)
+      return true
+    })
+    if (Result.isFailure(expanded)) wrong.add(expanded.failure)
+    for (const message of wrong) issues.push({ path: `${base}.${path}`, message })
+    return Result.getOrElse(expanded, () => "")
+  }
 }
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -164,7 +189,9 @@ const read = (name: string, declared: unknown, environment: Environment, issues:
     return undefined
   }
   const before = issues.length
-  const expanded = expandAll(declared, environment, path, issues)
+  const { espalier } = declared
+  const isOfSession = isRecord(espalier) && espalier["scope"] === "session"
+  const expanded = expandAll(declared, expander(environment, isOfSession, path, issues), "")
   if (issues.length > before) return undefined
   issues.push(...misspelt(declared["espalier"], path))
   const isHttp = declared["type"] !== undefined ? declared["type"] !== "stdio" : "url" in declared

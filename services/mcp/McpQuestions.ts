@@ -5,36 +5,35 @@
  * A server is told of an ability only where it is there, so whoever has no answers declines as the protocol says. The
  * session is that of the calls under way on the server; where they are of several sessions, nobody is asked.
  */
-import { Context, type Effect, type Schema } from "effect"
+import { Context, type Effect } from "effect"
+import type { Answer } from "../question/Question.ts"
+import type { AskedOfSession } from "../session/SessionDesk.ts"
 import type { SessionId } from "../session/SessionId.ts"
 
 export interface SamplingRequest {
+  readonly server: string
+  /** At whose expense. */
+  readonly sessionId: SessionId
   readonly system: string
   readonly messages: ReadonlyArray<{ readonly role: "user" | "assistant"; readonly text: string }>
+  /** Of the answer. */
   readonly maxTokens: number
+  /** The answer ends before the first of these. */
+  readonly stopSequences: ReadonlyArray<string>
 }
 
-export interface Question {
-  readonly server: string
-  readonly sessionId: SessionId
-  readonly message: string
-  /** JSON Schema of the answer: an object of primitives. */
-  readonly schema: Schema.JsonObject
+export interface Sampled {
+  /** The model that answered. */
+  readonly model: string
+  readonly text: string
+  readonly stopReason: "endTurn" | "stopSequence" | "maxTokens" | "refusal"
 }
-
-export type Answer =
-  | {
-      readonly action: "accept"
-      readonly content: Readonly<Record<string, string | number | boolean | ReadonlyArray<string>>>
-    }
-  | { readonly action: "decline" | "cancel" }
 
 export interface McpQuestionsShape {
   /** Only for servers that were granted it. The failure is a sentence. */
-  readonly sample?:
-    | ((request: SamplingRequest) => Effect.Effect<{ readonly model: string; readonly text: string }, string>)
-    | undefined
-  readonly ask?: ((question: Question) => Effect.Effect<Answer>) | undefined
+  readonly sample?: ((request: SamplingRequest) => Effect.Effect<Sampled, string>) | undefined
+  /** Interrupted when the server wants no answer any more, or cannot have one. */
+  readonly ask?: ((question: AskedOfSession) => Effect.Effect<Answer>) | undefined
 }
 
 export class McpQuestions extends Context.Service<McpQuestions, McpQuestionsShape>()("espalier/mcp/McpQuestions") {}

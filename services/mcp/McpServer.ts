@@ -1,5 +1,6 @@
 /** An MCP server and its tools as they can be looked at, and what can be wrong with them. */
 import { Schema } from "effect"
+import { SessionId } from "../session/SessionId.ts"
 
 /**
  * `connecting` until it has answered for the first time in its life; `ready` while it answers; `down` between two of its
@@ -8,8 +9,23 @@ import { Schema } from "effect"
 export const McpServerState = Schema.Literals(["connecting", "ready", "down", "broken"])
 export type McpServerState = typeof McpServerState.Type
 
+/** One of a server that each session has one of. */
+export const McpInstance = Schema.Struct({
+  session: SessionId,
+  state: McpServerState,
+  restarts: Schema.Int,
+  calls: Schema.Int,
+  lastError: Schema.optionalKey(Schema.String),
+  retryAt: Schema.optionalKey(Schema.Int)
+})
+export type McpInstance = typeof McpInstance.Type
+
 export const McpServer = Schema.Struct({
   name: Schema.String,
+  /** `session`: each session that uses it has one of its own, and it is `ready` once its tools are known. */
+  scope: Schema.Literals(["shared", "session"]),
+  /** Those that sessions have now. */
+  instances: Schema.Array(McpInstance),
   transport: Schema.Literals(["stdio", "http"]),
   state: McpServerState,
   /** What the server calls itself, and the version of MCP that was agreed on; while it is ready. */

@@ -20,6 +20,8 @@ import type {
 export class McpServers extends Context.Service<
   McpServers,
   {
+    /** Of all that are declared. */
+    readonly names: ReadonlyArray<string>
     readonly list: Effect.Effect<ReadonlyArray<McpServer>>
     /** By name: usable ones, blocked ones, and the first of those that were refused. */
     readonly tools: (server: string) => Effect.Effect<ReadonlyArray<McpTool>, McpServerNotFound>

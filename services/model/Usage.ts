@@ -10,6 +10,8 @@ export const Usage = Schema.Struct({
   outputTokens: Tokens,
   /** Of the input, what the provider had in its cache. */
   cachedTokens: Schema.optionalKey(Tokens),
+  /** Of the input, what the provider put into its cache, where it charges for that. */
+  cacheWriteTokens: Schema.optionalKey(Tokens),
   /** Of the output, what was thought and not said. */
   reasoningTokens: Schema.optionalKey(Tokens),
   /** In the currency of the prices that were configured; absent where the model has none. */
@@ -24,7 +26,9 @@ export const Price = Schema.Struct({
   input: Money,
   output: Money,
   /** For input that was read from the provider's cache (default: as `input`). */
-  cached: Schema.optionalKey(Money)
+  cached: Schema.optionalKey(Money),
+  /** For input that was written to the provider's cache (default: as `input`). */
+  cacheWrite: Schema.optionalKey(Money)
 })
 export type Price = typeof Price.Type
 
@@ -32,10 +36,17 @@ export const none: Usage = { inputTokens: 0, outputTokens: 0 }
 
 const MILLION = 1_000_000
 
-export const costOf = ({ cachedTokens = 0, inputTokens, outputTokens }: Usage, price: Price): number => {
-  const cached = Math.min(cachedTokens, inputTokens)
+export const costOf = (
+  { cachedTokens = 0, cacheWriteTokens = 0, inputTokens, outputTokens }: Usage,
+  { cacheWrite, cached, input, output }: Price
+): number => {
+  const read = Math.min(cachedTokens, inputTokens)
+  const written = Math.min(cacheWriteTokens, inputTokens - read)
   return (
-    ((inputTokens - cached) * price.input + cached * (price.cached ?? price.input) + outputTokens * price.output) /
+    ((inputTokens - read - written) * input +
+      read * (cached ?? input) +
+      written * (cacheWrite ?? input) +
+      outputTokens * output) /
     MILLION
   )
 }
@@ -45,12 +56,14 @@ const sum = (a: number | undefined, b: number | undefined): number | undefined =
 
 export const add = (a: Usage, b: Usage): Usage => {
   const cachedTokens = sum(a.cachedTokens, b.cachedTokens)
+  const cacheWriteTokens = sum(a.cacheWriteTokens, b.cacheWriteTokens)
   const reasoningTokens = sum(a.reasoningTokens, b.reasoningTokens)
   const cost = sum(a.cost, b.cost)
   return {
     inputTokens: a.inputTokens + b.inputTokens,
     outputTokens: a.outputTokens + b.outputTokens,
     ...(cachedTokens === undefined ? undefined : { cachedTokens }),
+    ...(cacheWriteTokens === undefined ? undefined : { cacheWriteTokens }),
     ...(reasoningTokens === undefined ? undefined : { reasoningTokens }),
     ...(cost === undefined ? undefined : { cost })
   }

@@ -10,10 +10,10 @@
  */
 import { Context, Data, type Effect, type Scope, type Stream } from "effect"
 
-/** The program is not on the server's PATH, or the working directory does not exist. */
+/** The program is not on the server's PATH. */
 export class CommandMissing extends Data.TaggedError("CommandMissing")<{ readonly command: string }> {}
 
-/** The system could not start it: too many processes, no memory. */
+/** It could not be started: too many processes, no memory, a working directory that is not there. */
 export class CommandNotStarted extends Data.TaggedError("CommandNotStarted")<{
   readonly command: string
   readonly detail: string

@@ -1,5 +1,6 @@
 /**
- * Who is alive. An entry belongs to the scope that registered it and goes when that closes, however it closes. At most
+ * Who is alive. An entry belongs to the scope that registered it and goes when that closes, however it closes; one who
+ * does without a scope says itself when it goes. At most
  * one agent holds a key. Look-ups by key cost the same whatever is registered, and queries what they return, where an
  * index fits.
  */
@@ -79,6 +80,11 @@ export class Registry extends Context.Service<
   Registry,
   {
     readonly register: (registration: Registration) => Effect.Effect<AgentHandle, AgentExists, Scope.Scope>
+    /**
+     * As `register`, for an owner that keeps its entry beyond any scope, as a session does that leaves memory. The entry
+     * goes with its handle's `leave`, which is then for its owner to see to.
+     */
+    readonly enter: (registration: Registration) => Effect.Effect<AgentHandle, AgentExists>
     readonly lookup: (key: AgentKey) => Effect.Effect<Agent, AgentNotFound>
     /** How the agent takes messages; `undefined` if it takes none. */
     readonly receiver: (key: AgentKey) => Effect.Effect<Receive | undefined, AgentNotFound>

@@ -4,6 +4,8 @@ import type { Failure } from "../Failure.ts"
 import type { ModelAnswer } from "../model/ModelAnswer.ts"
 import type * as Approval from "../permission/Approval.ts"
 import type { Permission, PermissionId } from "../permission/Permission.ts"
+import type { AnswerContent, Question, QuestionId } from "../question/Question.ts"
+import type * as Settling from "../question/Settling.ts"
 import type { AgentKey } from "../registry/Agent.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 import type { Spending } from "./Budget.ts"
@@ -80,6 +82,17 @@ export type Command = Data.TaggedEnum<{
   FollowPermission: { readonly told: Approval.Resolved }
   AnswerPermission: Approval.Answer
   ExpirePermission: { readonly permissionId: PermissionId; readonly now: number }
+  /** An MCP server asks the person. */
+  AskQuestion: { readonly question: Question }
+  /** A sub-session asks. */
+  RelayQuestion: { readonly question: Question }
+  /** It was settled in the session above or below this one; an answer comes along. */
+  FollowQuestion: { readonly told: Settling.Settled; readonly content?: AnswerContent | undefined }
+  AnswerQuestion: Settling.PersonsAnswer
+  ExpireQuestion: { readonly questionId: QuestionId; readonly now: number }
+  WithdrawQuestion: { readonly questionId: QuestionId }
+  /** The model completed a text for an MCP server. */
+  ChargeSampling: { readonly server: string; readonly answer: ModelAnswer }
   SettleCall: { readonly callId: CallId; readonly outcome: ToolOutcome }
   EndTurn: {
     readonly turnId: TurnId
@@ -106,5 +119,7 @@ export type Refusal =
   | TurnOver
   | CallNotWaiting
   | Approval.PermissionRefusal
+  | Settling.QuestionRefusal
+  | Settling.QuestionNotAsked
 
 export type Decision = Result.Result<ReadonlyArray<SessionEvent>, Refusal>

@@ -4,6 +4,7 @@
  * current one; its message always stays.
  */
 import type { Schema } from "effect"
+import { picturesOf, toldOfResult } from "../tools/resultForModel.ts"
 import { type AnswerPart, sizeOfParts } from "../model/ModelAnswer.ts"
 import type { Recorded } from "../events/RuntimeEvent.ts"
 import { nameOf } from "../registry/Agent.ts"
@@ -41,11 +42,21 @@ export type Entry = UserEntry | AssistantEntry
 
 /** Events that are looked at, from the newest back. */
 export const WINDOW = 1_000
+/**
+ * What a model is shown begins at another place only every so many events: what begins as it did before, providers read from
+ * their cache, at a tenth of the price.
+ */
+const STEP = 64
+/** Sequence after which events are looked at. */
+export const windowAfter = (sequence: number): number =>
+  sequence <= WINDOW ? 0 : Math.ceil((sequence - WINDOW) / STEP) * STEP
+
 const MAX_ENTRIES = 200
 const MAX_CHARACTERS = 400_000
 const MAX_RESULT = 50_000
 
-const cut = (result: Schema.Json): Schema.Json => {
+const cut = (whole: Schema.Json): Schema.Json => {
+  const result = toldOfResult(whole)
   const text = JSON.stringify(result)
   return text.length <= MAX_RESULT
     ? result
@@ -59,6 +70,12 @@ export const toldOfCall = ({ isDropped, outcome }: Pick<ConversationCall, "isDro
   const told = toldOf(outcome ?? { _tag: "ToolInterrupted" })
   return isDropped === true ? { ...told, result: left } : told
 }
+
+/** What tools answered with that can be seen. */
+export const picturesIn = ({ calls }: AssistantEntry): ReadonlyArray<MessageAttachment> =>
+  calls.flatMap(({ isDropped, outcome }) =>
+    isDropped !== true && outcome?._tag === "ToolCompleted" ? picturesOf(outcome.result) : []
+  )
 
 /** What the model is told of a call's outcome. Long results are cut. */
 export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; readonly result: Schema.Json } => {
@@ -191,8 +208,18 @@ export const sizeOf = (entry: Entry): number =>
           size +
           JSON.stringify(call.args).length +
           (call.outcome === undefined ? 0 : JSON.stringify(toldOfCall(call).result).length),
-        entry.text.length + (entry.parts === undefined ? 0 : sizeOfParts(entry.parts))
+        entry.text.length +
+          (entry.parts === undefined ? 0 : sizeOfParts(entry.parts)) +
+          picturesIn(entry).reduce((size, one) => size + sizeOfAttachment(one), 0)
       )
+
+/** The first message of a user from there on; one where a step begins is worth a few that would fit as well. */
+const beginning = (entries: ReadonlyArray<Entry>, from: number): number => {
+  const stepOf = (index: number): number => Math.floor((entries[index]?.sequence ?? 0) / STEP)
+  const isUser = ({ _tag }: Entry, index: number): boolean => index >= from && _tag === "User"
+  const steady = entries.findIndex((entry, index) => isUser(entry, index) && stepOf(index) > stepOf(index - 1))
+  return steady !== -1 && steady - from <= (entries.length - from) / 4 ? steady : entries.findIndex(isUser)
+}
 
 /** The newest entries that fit, beginning with a user's message. */
 export const bounded = (entries: ReadonlyArray<Entry>, characters = MAX_CHARACTERS): ReadonlyArray<Entry> => {
@@ -207,7 +234,7 @@ export const bounded = (entries: ReadonlyArray<Entry>, characters = MAX_CHARACTE
     from--
   }
   if (from === 0 && entries[0]?._tag === "User") return entries
-  const start = entries.findIndex(({ _tag }, index) => index >= from && _tag === "User")
+  const start = from === 0 ? entries.findIndex(({ _tag }) => _tag === "User") : beginning(entries, from)
   if (start !== -1) return entries.slice(start)
   const message = entries[current]
   return message === undefined ? entries.slice(from) : [message, ...entries.slice(from)]

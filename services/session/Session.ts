@@ -1,13 +1,15 @@
 /** A session as it can be looked at. */
 import { Schema } from "effect"
 import { CallId, MessageId, SessionId, TurnId } from "./SessionId.ts"
+import { Spending } from "./Budget.ts"
 import { SessionMetadata } from "./SessionEvent.ts"
 import { PermissionId } from "../permission/Permission.ts"
+import { QuestionId } from "../question/Question.ts"
 import { AgentKey } from "../registry/Agent.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 
 /**
- * `idle`: waits for a message. `hibernated`: the same, and out of memory until one comes. `thinking`: a turn runs. `awaiting_permission`: a person has to allow a tool call.
+ * `idle`: waits for a message. `hibernated`: the same, and out of memory until one comes. `thinking`: a turn runs, or is about to. `awaiting_permission`: a person has to allow a tool call, or to answer an MCP server.
  * `ended`: stopped for good, still readable.
  */
 export const SessionStatus = Schema.Literals(["idle", "hibernated", "thinking", "awaiting_permission", "ended"])
@@ -39,10 +41,14 @@ export const Session = Schema.Struct({
   turn: Schema.optionalKey(TurnId),
   /** Permissions that wait for a person's answer, its sub-agents' among them. */
   permissions: Schema.Array(PermissionId),
+  /** Questions of MCP servers that wait for a person's answer, its sub-agents' among them. */
+  questions: Schema.Array(QuestionId),
   /** Workers that have not ended. */
   workers: Schema.Array(WorkerId),
   /** Sessions below this one that have not ended. */
   subSessions: Schema.Array(SessionId),
+  /** What its models' answers took, those of sub-sessions that have ended among them. Absent while it is out of memory. */
+  spent: Schema.optionalKey(Spending),
   /** Sequence of the newest event on its topic: subscribe from the next one to miss nothing. */
   sequence: Schema.Int
 })

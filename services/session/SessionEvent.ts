@@ -6,6 +6,7 @@ import { Schema } from "effect"
 import { Failure } from "../Failure.ts"
 import { PermissionAnswer, permissionFields, PermissionId } from "../permission/Permission.ts"
 import { PermissionMode, PermissionRule } from "../permission/Rules.ts"
+import { QuestionEnd, questionFields } from "../question/Question.ts"
 import { AgentKey } from "../registry/Agent.ts"
 import { ModelAnswer } from "../model/ModelAnswer.ts"
 import { Limits, nothing, Spending, spendingOf } from "./Budget.ts"
@@ -56,6 +57,8 @@ export const SessionEvent = Schema.TaggedUnion({
     limits: Schema.optionalKey(Limits),
     /** Where it works: an absolute path. Its `AGENTS.md` is told to the model. */
     directory: Schema.optionalKey(Schema.String),
+    /** The MCP servers that it sees, by their names; absent for all that are declared. */
+    mcpServers: Schema.optionalKey(Schema.Array(Schema.String)),
     /** Of a sub-session. */
     parent: Schema.optionalKey(Parent)
   },
@@ -91,6 +94,17 @@ export const SessionEvent = Schema.TaggedUnion({
     path: permissionFields.path,
     allowed: Schema.optionalKey(Schema.Array(PermissionRule))
   },
+  /** An MCP server asks the session's person. With `path` it does so for a sub-agent. */
+  QuestionAsked: questionFields,
+  /** Exactly one for each. What was answered is the server's alone, and stands nowhere. */
+  QuestionSettled: {
+    questionId: questionFields.questionId,
+    action: QuestionEnd,
+    by: Schema.optionalKey(Schema.String),
+    path: questionFields.path
+  },
+  /** The model completed a text for an MCP server while a tool of it ran for the session, which pays for it. */
+  TextSampled: { server: Schema.String, answer: ModelAnswer },
   /** A session below this one has begun; with `callId` it is the outcome of that call. */
   SubSessionStarted: {
     sessionId: SessionId,
@@ -129,7 +143,8 @@ export type SessionEvent = typeof SessionEvent.Type
 
 /** Published while a turn streams and never journaled: what counts is the settled message. */
 export const SessionDelta = Schema.TaggedUnion({
-  TextDelta: { turnId: TurnId, text: Schema.String },
+  /** `from`: characters of the same message that came before it; 0 again when the message is begun anew. */
+  TextDelta: { turnId: TurnId, text: Schema.String, from: Schema.Int },
   /** It has left memory; nothing else has changed. */
   SessionHibernated: {},
   SessionWoken: {}
@@ -141,6 +156,7 @@ export const spentWith = (event: SessionEvent): Spending =>
   event._tag === "MessageSettled" ||
   event._tag === "ToolCallRequested" ||
   event._tag === "ContextCompacted" ||
+  event._tag === "TextSampled" ||
   event._tag === "TurnEnded"
     ? spendingOf(event.answer?.usage)
     : nothing

@@ -7,6 +7,7 @@
 import { Context, type Effect, Schema } from "effect"
 import type { InvalidInput } from "../InvalidInput.ts"
 import type { StorageError } from "../journal/StorageError.ts"
+import type { McpServerNotFound } from "../mcp/McpServer.ts"
 import type { AgentKey } from "../registry/Agent.ts"
 import type { ToolNotFound } from "../tools/Tools.ts"
 import type { ToolFailure } from "../tools/Tool.ts"
@@ -17,6 +18,8 @@ import type { Limits } from "./Budget.ts"
 import type { MessageAttachment } from "./MessageAttachment.ts"
 import type { PermissionRefusal } from "../permission/Approval.ts"
 import type { Permission, PermissionAnswer, PermissionId } from "../permission/Permission.ts"
+import type { AnswerContent, Question, QuestionAction, QuestionId } from "../question/Question.ts"
+import type { QuestionRefusal } from "../question/Settling.ts"
 import type { SessionMetadata, SessionPermissions, WhenBusy } from "./SessionEvent.ts"
 import { type MessageId, SessionId } from "./SessionId.ts"
 
@@ -98,6 +101,15 @@ export interface PermissionReply {
   readonly remember?: boolean | undefined
 }
 
+/** A person's answer to a question of an MCP server. */
+export interface QuestionReply {
+  readonly sessionId: SessionId
+  readonly questionId: QuestionId
+  readonly action: QuestionAction
+  /** With `accept`: what the question's schema asks for. It is handed to the server and kept nowhere. */
+  readonly content?: AnswerContent | undefined
+}
+
 export interface StartOptions {
   /** Chosen by the caller to make a retry safe: a live session of that id is returned as it is. */
   readonly sessionId?: SessionId | undefined
@@ -110,6 +122,8 @@ export interface StartOptions {
   readonly whenBusy?: WhenBusy | undefined
   /** Where it works: an absolute path. Its `AGENTS.md` is told to the model. */
   readonly directory?: string | undefined
+  /** The declared MCP servers that it sees, and those below it (default: all that the session above sees, or all). */
+  readonly mcpServers?: ReadonlyArray<string> | undefined
   /** Makes it a sub-session, which ends with the session above it. Its id is made for it then. */
   readonly parent?:
     | {
@@ -151,7 +165,9 @@ type Unavailable = SessionNotFound | SessionHasEnded | SessionInterrupted | TooM
 export class SessionManager extends Context.Service<
   SessionManager,
   {
-    readonly start: (options: StartOptions) => Effect.Effect<Session, Unavailable | TooManySubSessions | InvalidInput>
+    readonly start: (
+      options: StartOptions
+    ) => Effect.Effect<Session, Unavailable | TooManySubSessions | InvalidInput | McpServerNotFound>
     /** Cancels its turn and workers, then ends it. Ending an ended session changes nothing. */
     readonly stop: (sessionId: SessionId, reason?: string) => Effect.Effect<void, Exclude<Unavailable, SessionHasEnded>>
     readonly get: (sessionId: SessionId) => Effect.Effect<Session, Exclude<Unavailable, SessionHasEnded>>
@@ -171,6 +187,12 @@ export class SessionManager extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<Permission>, Exclude<Unavailable, SessionHasEnded>>
     /** Answered by the `Person` at hand. Nothing has changed when it fails. */
     readonly resolvePermission: (reply: PermissionReply) => Effect.Effect<void, Unavailable | PermissionRefusal>
+    /** Questions of MCP servers that wait for an answer, its sub-agents' among them; the oldest first. */
+    readonly questions: (
+      sessionId: SessionId
+    ) => Effect.Effect<ReadonlyArray<Question>, Exclude<Unavailable, SessionHasEnded>>
+    /** Answered by the `Person` at hand. Nothing has changed when it fails. */
+    readonly answerQuestion: (reply: QuestionReply) => Effect.Effect<void, Unavailable | QuestionRefusal | InvalidInput>
     readonly update: (
       sessionId: SessionId,
       change: { readonly title?: string | undefined; readonly metadata?: SessionMetadata | undefined }

@@ -6,6 +6,7 @@
 import { Option, Schema } from "effect"
 import type { Snapshot, SnapshotState } from "../journal/Journal.ts"
 import { PermissionState } from "../permission/PermissionState.ts"
+import * as QuestionState from "../question/QuestionState.ts"
 import { WorkerId } from "../worker/WorkerId.ts"
 import { WINDOW } from "./Conversation.ts"
 import { Limits, Spending } from "./Budget.ts"
@@ -16,7 +17,10 @@ import { Parent } from "./Parent.ts"
 import { LiveSub } from "./SubSession.ts"
 import { type SessionState, toSession } from "./SessionState.ts"
 
-export const VERSION = 2
+export const VERSION = 3
+
+/** One of before sessions could be told which MCP servers they see, and so saw all of them: as this version reads it. */
+const READABLE = [2, VERSION]
 
 /** Events between two snapshots: few enough to fold in a blink, and enough to make the writing of them cheap. */
 export const EVERY = 500
@@ -32,6 +36,7 @@ const Stored = Schema.fromJsonString(
     limits: Schema.optionalKey(Limits),
     spent: Spending,
     directory: Schema.optionalKey(Schema.String),
+    mcpServers: Schema.optionalKey(Schema.Array(Schema.String)),
     summary: Schema.optionalKey(Schema.Int),
     parent: Schema.optionalKey(Parent),
     subs: Schema.Array(LiveSub),
@@ -63,6 +68,8 @@ const Stored = Schema.fromJsonString(
       })
     ),
     permission: PermissionState,
+    /** Absent from those that were taken before there were any. */
+    questions: Schema.optionalKey(QuestionState.QuestionState),
     recent: Schema.Struct({ fingerprints: Schema.Array(Schema.Int), sequences: Schema.Array(Schema.Int) }),
     sequence: Schema.Int
   })
@@ -75,7 +82,7 @@ export const isDue = (after: number, events: number): boolean =>
   Math.floor((after + events) / EVERY) > Math.floor(after / EVERY)
 
 /** The oldest event that the session may look at again: what it waits for, works on, or shows to a model. */
-const neededFrom = ({ calls, permission, sequence, summary, turn, waiting }: SessionState): number =>
+const neededFrom = ({ calls, permission, questions, sequence, summary, turn, waiting }: SessionState): number =>
   Math.max(
     1,
     Math.min(
@@ -84,7 +91,8 @@ const neededFrom = ({ calls, permission, sequence, summary, turn, waiting }: Ses
       summary ?? sequence,
       ...waiting.map(({ sequence }) => sequence),
       ...calls.map(({ sequence }) => sequence),
-      ...permission.pending.map(({ sequence }) => sequence)
+      ...permission.pending.map(({ sequence }) => sequence),
+      ...questions.pending.map(({ sequence }) => sequence)
     )
   )
 
@@ -97,15 +105,17 @@ export const take = (state: SessionState): SnapshotState => ({
 
 /** The state, if the snapshot is one that this version can read. */
 export const restore = ({ sequence, state, version }: Snapshot): SessionState | undefined => {
-  const stored = version === VERSION ? Option.getOrUndefined(decode(state)) : undefined
+  const stored = READABLE.includes(version) ? Option.getOrUndefined(decode(state)) : undefined
   if (stored?.sequence !== sequence) return undefined
   return {
     ...stored,
     limits: stored.limits,
     directory: stored.directory,
+    mcpServers: stored.mcpServers,
     summary: stored.summary,
     parent: stored.parent,
     turn: stored.turn,
+    questions: stored.questions ?? QuestionState.initial,
     calls: stored.calls.map(({ turnId, workerId, ...call }) => ({ ...call, turnId, workerId }))
   }
 }

@@ -5,6 +5,7 @@
 import type { Recorded } from "../events/RuntimeEvent.ts"
 import { LOCAL } from "../access/Person.ts"
 import * as PermissionState from "../permission/PermissionState.ts"
+import * as QuestionState from "../question/QuestionState.ts"
 import * as Budget from "./Budget.ts"
 import type { Limits, Spending } from "./Budget.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
@@ -13,6 +14,7 @@ import type { Session, SessionStatus, SessionSummary } from "./Session.ts"
 import { type SessionMetadata, spentWith, type WhenBusy } from "./SessionEvent.ts"
 import { type CallId, type MessageId, SessionId, type TurnId } from "./SessionId.ts"
 import type { Parent } from "./Parent.ts"
+import type { SeenServers } from "../mcp/seenServers.ts"
 import type { LiveSub } from "./SubSession.ts"
 
 /** An accepted message that waits for its turn. Its text is in the journal at `sequence`. */
@@ -60,6 +62,7 @@ export interface SessionState {
   /** What its turns took, and its sub-agents that have ended. */
   readonly spent: Spending
   readonly directory: string | undefined
+  readonly mcpServers: SeenServers
   /** Where the newest summary of the conversation stands. */
   readonly summary: number | undefined
   /** Of a sub-session. */
@@ -77,6 +80,7 @@ export interface SessionState {
   readonly turn: CurrentTurn | undefined
   readonly calls: ReadonlyArray<UnsettledCall>
   readonly permission: PermissionState.PermissionState
+  readonly questions: QuestionState.QuestionState
   readonly recent: RecentMessages.RecentMessages
   /** Of the newest event. */
   readonly sequence: number
@@ -117,6 +121,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       limits: event.limits,
       spent: Budget.nothing,
       directory: event.directory,
+      mcpServers: event.mcpServers,
       summary: undefined,
       parent: event.parent,
       subs: none,
@@ -129,6 +134,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
       turn: undefined,
       calls: none,
       permission: PermissionState.fold(PermissionState.initial, event, sequence),
+      questions: QuestionState.initial,
       recent: RecentMessages.empty,
       sequence
     }
@@ -230,6 +236,11 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
     case "PermissionRequested":
     case "PermissionResolved":
       return { ...state, permission: PermissionState.fold(state.permission, event, sequence), updatedAt: at, sequence }
+    case "QuestionAsked":
+    case "QuestionSettled":
+      return { ...state, questions: QuestionState.fold(state.questions, event, sequence), updatedAt: at, sequence }
+    case "TextSampled":
+      return { ...spend(state, spentWith(event)), updatedAt: at, sequence }
     case "ToolCallSettled":
       return {
         ...state,
@@ -256,6 +267,7 @@ export const fold = (state: SessionState | undefined, recorded: Recorded): Sessi
         calls: none,
         subs: none,
         permission: PermissionState.fold(state.permission, event, sequence),
+        questions: QuestionState.fold(state.questions, event, sequence),
         updatedAt: at,
         sequence
       }
@@ -276,8 +288,9 @@ export const isOpen = (state: SessionState): boolean =>
 
 export const statusOf = (state: SessionState): SessionStatus => {
   if (state.isEnded) return "ended"
-  if (state.permission.pending.length > 0) return "awaiting_permission"
-  return state.turn === undefined ? "idle" : "thinking"
+  if (state.permission.pending.length + state.questions.pending.length > 0) return "awaiting_permission"
+  // A message that waits without a turn is about to have one: a session that has just been loaded takes it up.
+  return state.turn === undefined && state.waiting.length === 0 ? "idle" : "thinking"
 }
 
 export const toSummary = (state: SessionState): SessionSummary => ({
@@ -297,8 +310,10 @@ export const toSession = (state: SessionState): Session => ({
   queued: state.waiting.length,
   ...(state.turn === undefined ? undefined : { turn: state.turn.id }),
   permissions: state.permission.pending.map(({ permissionId }) => permissionId),
+  questions: state.questions.pending.map(({ questionId }) => questionId),
   workers:
     state.calls.length === 0 ? none : state.calls.flatMap(({ workerId }) => (workerId === undefined ? [] : [workerId])),
+  spent: state.spent,
   subSessions: state.subs.length === 0 ? none : state.subs.map(({ sessionId }) => sessionId),
   sequence: state.sequence
 })

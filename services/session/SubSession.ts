@@ -79,6 +79,7 @@ export const hear = (progress: Progress, sessionId: SessionId, event: RuntimeEve
     }
     case "ToolCallRequested":
     case "ContextCompacted":
+    case "TextSampled":
       return { ...progress, spent: Budget.add(progress.spent, spentWith(event)) }
     case "SubSessionEnded":
       return { ...progress, spent: Budget.add(progress.spent, event.spent) }

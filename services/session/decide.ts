@@ -6,11 +6,13 @@
  * - a message that was accepted before is not accepted again;
  * - a step of a turn that is over changes nothing;
  * - a call that waits for permission is carried out nowhere, and a permission is resolved once (`Approval.ts`);
+ * - a question to the person is settled once (`Settling.ts`), and none outlives the calls that it may come from;
  * - a sub-session ends once, and with it the call that it stands for (`decideSubSession.ts`).
  */
 import { Result } from "effect"
 import type { ModelAnswer } from "../model/ModelAnswer.ts"
 import * as Approval from "../permission/Approval.ts"
+import * as Settling from "../question/Settling.ts"
 import {
   type AssistantText,
   CallNotWaiting,
@@ -26,6 +28,7 @@ import type { SessionEvent, ToolOutcome } from "./SessionEvent.ts"
 import type { CallId, TurnId } from "./SessionId.ts"
 import { MailboxFull, SessionBusy, SessionHasEnded } from "./SessionManager.ts"
 import type { SessionState, UnsettledCall } from "./SessionState.ts"
+import type { LiveSub } from "./SubSession.ts"
 
 export * from "./Command.ts"
 
@@ -51,16 +54,22 @@ const settleAll = (calls: ReadonlyArray<UnsettledCall>, outcome: ToolOutcome): R
 const asked = ({ args, asks, callId, tool }: RequestedCall): ReadonlyArray<SessionEvent> =>
   asks === undefined ? [] : [{ _tag: "PermissionRequested", callId, tool, args, ...asks }]
 
-/** Permissions that are waited for, and the calls themselves. */
+/** Permissions that are waited for, questions that came of the calls, and the calls themselves. */
 const settleOpen = (
   state: SessionState,
   calls: ReadonlyArray<UnsettledCall>,
   outcome: ToolOutcome
-): ReadonlyArray<SessionEvent> => [
-  ...Approval.withdrawCalls(state.permission, calls),
-  ...overSubs(state.subs, ({ callId }) => calls.some((call) => call.callId === callId)),
-  ...settleAll(calls, outcome)
-]
+): ReadonlyArray<SessionEvent> => {
+  const isOver = ({ callId }: LiveSub) => calls.some((call) => call.callId === callId)
+  const over = state.subs.filter(isOver)
+  return [
+    ...Approval.withdrawCalls(state.permission, calls),
+    ...Settling.withdrawOwn(state, calls),
+    ...Settling.withdraw(state.questions, ({ path }) => over.some(({ sessionId }) => sessionId === path?.[0])),
+    ...overSubs(state.subs, isOver),
+    ...settleAll(calls, outcome)
+  ]
+}
 
 const said = (
   turnId: TurnId,
@@ -174,6 +183,24 @@ export const decide = (state: SessionState, command: Command): Decision => {
         : Approval.answer(state.id, state.owner, state.permission, command)
     case "ExpirePermission":
       return Result.succeed(Approval.expire(state.permission, command.permissionId, command.now))
+    case "AskQuestion":
+      return Settling.ask(state, command.question)
+    case "RelayQuestion":
+      return Result.succeed(Settling.relay(state, command.question))
+    case "FollowQuestion":
+      return Result.succeed(Settling.follow(state.questions, command.told))
+    case "AnswerQuestion":
+      return state.isEnded
+        ? Result.fail(new SessionHasEnded({ sessionId: state.id }))
+        : Settling.answer(state.id, state.owner, state.questions, command)
+    case "ExpireQuestion":
+      return Result.succeed(Settling.expire(state.questions, command.questionId, command.now))
+    case "WithdrawQuestion":
+      return Result.succeed(Settling.withdraw(state.questions, ({ questionId }) => questionId === command.questionId))
+    case "ChargeSampling":
+      return state.isEnded
+        ? nothing
+        : Result.succeed([{ _tag: "TextSampled", server: command.server, answer: command.answer }])
     case "SettleCall": {
       const call = state.calls.find(({ callId }) => callId === command.callId)
       return call === undefined ? nothing : Result.succeed(settleOpen(state, [call], command.outcome))
@@ -207,6 +234,7 @@ export const decide = (state: SessionState, command: Command): Decision => {
           : [...said(turn.id, command.text, true), { _tag: "TurnEnded", turnId: turn.id, outcome: "cancelled" }]
       return Result.succeed([
         ...Approval.withdraw(state.permission, () => true),
+        ...Settling.withdraw(state.questions, () => true),
         ...overSubs(state.subs, () => true),
         ...settleAll(state.calls, cancelled),
         ...over,

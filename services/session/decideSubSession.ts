@@ -1,6 +1,7 @@
 /** What follows for a session from the sessions below it: one begins, or has come to its outcome. */
 import { Result } from "effect"
 import * as Approval from "../permission/Approval.ts"
+import * as Settling from "../question/Settling.ts"
 import type { Spending } from "./Budget.ts"
 import { CallNotWaiting, type Child, type Decision } from "./Command.ts"
 import type { SessionEvent, ToolOutcome } from "./SessionEvent.ts"
@@ -38,10 +39,13 @@ export const spawn = (state: SessionState, child: Child, callId: CallId | undefi
 export const endSub = (state: SessionState, sessionId: SessionId, outcome: ToolOutcome, spent: Spending): Decision => {
   const sub = state.subs.find((sub) => sub.sessionId === sessionId)
   if (sub === undefined) return Result.succeed([])
-  const isHere = state.calls.some(({ callId }) => callId === sub.callId)
+  const calls = state.calls.filter(({ callId }) => callId === sub.callId)
+  const isHere = calls.length > 0
   return Result.succeed([
     ...Approval.withdraw(state.permission, ({ path }) => path?.[0] === sessionId),
+    ...Settling.withdraw(state.questions, ({ path }) => path?.[0] === sessionId),
     { _tag: "SubSessionEnded", sessionId, spent },
+    ...(isHere ? Settling.withdrawOwn(state, calls) : []),
     ...(isHere && sub.callId !== undefined ? [{ _tag: "ToolCallSettled", callId: sub.callId, outcome } as const] : [])
   ])
 }

@@ -49,6 +49,8 @@ export interface Annotations {
   readonly hardCap: Duration.Duration
   /** The pool that it runs on when it is heavy (default `tools`). */
   readonly pool?: string | undefined
+  /** What quotas per key of that pool count its calls by (default: the kind of agent that calls it). */
+  readonly key?: string | undefined
   /** Its place among the tasks of a session, 0 to 9, 9 first, where the caller names none (default 5). */
   readonly priority?: number | undefined
   /** How often one session may call it (default: as often as it likes). */
@@ -59,6 +61,8 @@ export interface Annotations {
 export interface Tool {
   readonly name: string
   readonly description: string
+  /** The MCP server that it is of, by its name; absent for the runtime's own. */
+  readonly server?: string | undefined
   /** JSON Schema (draft 2020-12) of the arguments. */
   readonly parameters: Schema.JsonObject
   readonly annotations: Annotations

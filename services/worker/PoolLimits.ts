@@ -9,6 +9,9 @@ import type { Quota } from "./Schedule.ts"
 /** The pool that a tool runs on when it names none; there always is one. */
 export const defaultPool = "tools"
 
+/** The pool of the tools of MCP servers. */
+export const mcpPool = "mcp"
+
 export const PoolName = Schema.String.check(
   Schema.isPattern(/^[a-z][a-z0-9_-]{0,31}$/, {
     message: "a name of a pool: lower case letters, digits, - and _, at most 32 of them"
@@ -54,6 +57,11 @@ export interface PoolOptions {
   readonly warmUp?: Duration.Input | undefined
   readonly perSession?: QuotaOptions | undefined
   readonly perKey?: QuotaOptions | undefined
+  /**
+   * A session takes turns for each key of its tasks, and quotas per session are for each of them: a key that is held back
+   * holds up no other (default no).
+   */
+  readonly apart?: boolean | undefined
   /** Turns in a row for the sessions of a key, where others get one (1 to 100). */
   readonly weights?: Readonly<Record<string, number>> | undefined
   readonly scaling?: ScalingOptions | undefined
@@ -75,6 +83,7 @@ export interface PoolLimits {
   readonly warmUp: number
   readonly perSession: PoolQuota
   readonly perKey: PoolQuota
+  readonly apart: boolean
   readonly weights: ReadonlyMap<string, number>
   readonly scaling: Scaling
 }
@@ -111,6 +120,7 @@ export const PoolsConfig = Schema.Record(
     warmUp: Schema.optionalKey(Schema.DurationFromString),
     perSession: Schema.optionalKey(quota),
     perKey: Schema.optionalKey(quota),
+    apart: Schema.optionalKey(Schema.Boolean),
     weights: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite)),
     scaling: Schema.optionalKey(
       Schema.Struct({
@@ -183,6 +193,7 @@ export const resolvePool = (
     warmUp: milliseconds(options.warmUp ?? 0),
     perSession: check.quota("perSession", options.perSession),
     perKey: check.quota("perKey", options.perKey),
+    apart: options.apart ?? false,
     weights: new Map(weights),
     scaling: {
       mode,

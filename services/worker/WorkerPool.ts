@@ -96,7 +96,7 @@ export interface Task {
   readonly args: Schema.Json
   /** 0 to 9, 9 first, among the tasks of its session (default: the tool's own). */
   readonly priority?: number | undefined
-  /** What quotas per key and the weight of its session go by, such as the kind of agent. */
+  /** What quotas per key and the weight of its session go by, such as the kind of agent; a tool with a key goes by its own. */
   readonly key?: string | undefined
 }
 

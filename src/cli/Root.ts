@@ -1,6 +1,6 @@
 /** `espalier`: the flags that every command takes, before or after its name. */
-import { Config, ConfigProvider, Effect, Layer, Option, Schema } from "effect"
-import { Command, Flag } from "effect/cli"
+import { Config, ConfigProvider, Effect, Layer, Option, References, Schema } from "effect"
+import { Command, Flag, GlobalFlag } from "effect/cli"
 import * as Client from "../client.ts"
 import { InvalidConfig } from "../server/InvalidConfig.ts"
 
@@ -41,25 +41,39 @@ const settings = Config.all({
   token: Config.Redacted("ESPALIER_TOKEN").pipe(Config.option)
 })
 
+/** Where the server is, and what lets us in. */
+const connection = Effect.gen(function* () {
+  const { url } = yield* root
+  const environment = yield* ConfigProvider.ConfigProvider
+  const provider = Option.match(url, {
+    onNone: () => environment,
+    onSome: (url) => ConfigProvider.orElse(ConfigProvider.fromUnknown({ ESPALIER_URL: url }), environment)
+  })
+  return yield* settings.parse(provider).pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
+})
+
+/** Whether the runtime is on this machine, where it sees the same files. */
+export const isHere = Effect.gen(function* () {
+  const { embedded } = yield* root
+  return embedded || /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(new URL((yield* connection).url).hostname)
+})
+
 /** The server that the flags and the environment name, or the runtime in this process. */
 const layer = Layer.unwrap(
   Effect.gen(function* () {
     const flags = yield* root
     if (flags.embedded) {
       const { layer } = yield* Effect.promise(() => import("../server/EmbeddedClient.ts"))
+      const level = yield* GlobalFlag.LogLevel
       return layer({
         dataDirectory: Option.getOrUndefined(flags.data),
         mcpConfig: Option.getOrUndefined(flags.mcpConfig)
-      })
+      }).pipe(
+        // What concerns a command its errors and notes tell; --log-level shows the rest.
+        Layer.provide(Option.isNone(level) ? Layer.succeed(References.MinimumLogLevel, "Fatal") : Layer.empty)
+      )
     }
-    const environment = yield* ConfigProvider.ConfigProvider
-    const provider = Option.match(flags.url, {
-      onNone: () => environment,
-      onSome: (url) => ConfigProvider.orElse(ConfigProvider.fromUnknown({ ESPALIER_URL: url }), environment)
-    })
-    const { token, url } = yield* settings
-      .parse(provider)
-      .pipe(Effect.mapError((error) => InvalidConfig.fromConfig(error)))
+    const { token, url } = yield* connection
     return Client.layer({ url, token: Option.getOrUndefined(token) })
   })
 )

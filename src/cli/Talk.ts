@@ -1,14 +1,17 @@
 /** A session's events as a person follows them: what is said on stdout, what is done for it on stderr. */
 import { Effect, type Scope, Stream } from "effect"
-import type { Delivery } from "../../services/events/RuntimeEvent.ts"
+import type { Delivery, RuntimeEvent } from "../../services/events/RuntimeEvent.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import type { Failure } from "../../services/Failure.ts"
 import * as Usage from "../../services/model/Usage.ts"
+import { visible, visibleJson } from "../../services/permission/visible.ts"
 import type { CallId, MessageId, SessionId, TurnId } from "../../services/session/SessionId.ts"
 import type { ToolOutcome } from "../../services/session/SessionEvent.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type * as Client from "../client.ts"
 import { follow } from "../client/follow.ts"
+import { TellingText } from "../TellingText.ts"
+import type { Screen } from "./Screen.ts"
 import * as Terminal from "./Terminal.ts"
 
 export interface Ended {
@@ -16,51 +19,19 @@ export interface Ended {
   readonly messageId: MessageId | undefined
   readonly outcome: "completed" | "cancelled" | "failed"
   readonly failure: Failure | undefined
-  /** All that was said. */
-  readonly text: string
 }
 
-export interface Screen {
-  /** A piece of the answer, as it is. */
-  readonly write: (text: string) => Effect.Effect<void>
-  /** A line about what is done. */
-  readonly note: (line: string) => Effect.Effect<void>
-  /** Ends the line of the answer, if it is not at its end. */
-  readonly endLine: Effect.Effect<void>
-}
-
-/** On this process's own outputs. A line of notes never stands in the middle of a line of the answer. */
-export const screen = (): Screen => {
-  let isMidLine = false
-  const endLine = () => {
-    if (isMidLine) process.stdout.write("\n")
-    isMidLine = false
-  }
-  return {
-    write: (text) =>
-      Effect.sync(() => {
-        if (text === "") return
-        process.stdout.write(Terminal.lines(text))
-        isMidLine = !text.endsWith("\n")
-      }),
-    note: (line) =>
-      Effect.sync(() => {
-        if (Terminal.isTerminal("stdout")) endLine()
-        process.stderr.write(`${Terminal.dim(Terminal.plain(line), "stderr")}\n`)
-      }),
-    endLine: Effect.sync(endLine)
-  }
-}
-
-/** For programs, which read the events themselves. */
-export const silent: Screen = { write: () => Effect.void, note: () => Effect.void, endLine: Effect.void }
-
-/** Columns of a call's arguments that are shown. */
+/** Columns of a call's arguments that are shown in a pipe, and at least on a terminal. */
 const ARGUMENTS = 100
+const LEAST = 20
 /** Percent of progress that make a new line. */
 const STEP = 10
 
-const short = (args: unknown): string => Terminal.fit(Terminal.plain(JSON.stringify(args) ?? ""), ARGUMENTS)
+/** On one line of the screen. */
+const short = (before: string, text: string): string => {
+  const room = Terminal.isTerminal("stderr") ? Terminal.width("stderr") - Terminal.columns(before) - 1 : ARGUMENTS
+  return `${before}${Terminal.fit(Terminal.plain(text), Math.max(LEAST, room))}`
+}
 
 const outcomeText = (outcome: ToolOutcome): string => {
   switch (outcome._tag) {
@@ -76,41 +47,20 @@ const outcomeText = (outcome: ToolOutcome): string => {
   }
 }
 
+const money = (cost: number): string => (cost === 0 ? "0" : cost.toPrecision(2))
+
 const usageText = ({ cachedTokens = 0, cost, inputTokens, outputTokens }: Usage.Usage): string =>
   [
     `${inputTokens} tokens in${cachedTokens === 0 ? "" : ` (${cachedTokens} from the cache)`}`,
     `${outputTokens} out`,
-    ...(cost === undefined ? [] : [`cost ${cost.toPrecision(2)}`])
+    ...(cost === undefined ? [] : [`cost ${money(cost)}`])
   ].join(", ")
 
 /** One turn while it is told. */
 interface Turn {
   readonly id: TurnId
   readonly messageId: MessageId | undefined
-  shown: string
-  settled: string
   usage: Usage.Usage
-}
-
-/** Follows the workers of a session's calls; they are let go of with the scope. */
-const watchWorker = (espalier: Client.Operation, screen: Screen, tool: string, workerId: WorkerId) => {
-  let told = ""
-  let percent = -STEP
-  return follow(espalier.Subscribe, Topic.ofWorker(workerId), { from: 1 }).pipe(
-    Stream.takeUntil(
-      (delivery) => delivery._tag === "Event" && /^Worker(Completed|Failed|Cancelled)$/.test(delivery.event._tag)
-    ),
-    Stream.runForEach((delivery) => {
-      if (delivery._tag !== "Event" && delivery._tag !== "Ephemeral") return Effect.void
-      const { event } = delivery
-      if (event._tag !== "WorkerProgress" || (event.stage === told && event.percent < percent + STEP))
-        return Effect.void
-      told = event.stage
-      percent = event.percent
-      return screen.note(`  ${tool}  ${String(Math.round(event.percent)).padStart(3)} %  ${event.stage}`)
-    }),
-    Effect.ignore
-  )
 }
 
 /**
@@ -136,18 +86,108 @@ export const deliveries = (
 export interface Talk {
   /** Shows what has happened; gives the turn that has ended with it. */
   readonly take: (delivery: Delivery) => Effect.Effect<Ended | undefined, never, Scope.Scope>
+  /** Shows what a session below this one does, from now on. */
+  readonly join: (sessionId: SessionId) => Effect.Effect<void, never, Scope.Scope>
+  /** What a sub-session is called on the screen. */
+  readonly nameOf: (sessionId: SessionId) => string | undefined
   /** The turn that runs. */
   readonly running: () => TurnId | undefined
 }
 
+const DELEGATE = "delegate"
+const INDENT = "  "
+
 export const make = (espalier: Client.Operation, screen: Screen): Talk => {
   let turn: Turn | undefined
-  const names = new Map<CallId, string>()
+  let telling = new TellingText()
+  const agents = new Map<SessionId, string>()
 
-  const say = (turn: Turn, text: string) => {
-    turn.shown += text
-    return screen.write(text)
+  /** Follows a worker to its end. */
+  const watchWorker = (tool: string, workerId: WorkerId, before: string) => {
+    let told = ""
+    let percent = -STEP
+    return follow(espalier.Subscribe, Topic.ofWorker(workerId), { from: 1 }).pipe(
+      Stream.takeUntil(
+        (delivery) => delivery._tag === "Event" && /^Worker(Completed|Failed|Cancelled)$/.test(delivery.event._tag)
+      ),
+      Stream.runForEach((delivery) => {
+        if (delivery._tag !== "Event" && delivery._tag !== "Ephemeral") return Effect.void
+        const { event } = delivery
+        if (event._tag !== "WorkerProgress" || (event.stage === told && event.percent < percent + STEP))
+          return Effect.void
+        told = event.stage
+        percent = event.percent
+        const line = `${String(Math.round(event.percent)).padStart(3)} %  ${event.stage}`
+        return screen.note(short(`${before}${INDENT}${tool}  `, line))
+      }),
+      Effect.ignore,
+      Effect.forkScoped,
+      Effect.asVoid
+    )
   }
+
+  /** The calls of a session, as they are asked for, run and end; and the sessions below it. */
+  const calls = (above: string, before: string) => {
+    const names = new Map<CallId, string>()
+    return (event: RuntimeEvent): Effect.Effect<void, never, Scope.Scope> => {
+      switch (event._tag) {
+        case "ToolCallRequested": {
+          const tool = visible(event.tool)
+          names.set(event.callId, tool)
+          // The agent says what it is to do.
+          if (tool === DELEGATE) return Effect.void
+          const note = screen.note(short(`${before}* ${tool} `, visibleJson(event.args)))
+          return event.workerId === undefined ? note : Effect.andThen(note, watchWorker(tool, event.workerId, before))
+        }
+        // It had to be allowed first.
+        case "ToolCallQueued":
+          return watchWorker(names.get(event.callId) ?? "", event.workerId, before)
+        case "ToolCallSettled": {
+          const name = names.get(event.callId)
+          names.delete(event.callId)
+          return name === undefined
+            ? Effect.void
+            : screen.note(`${before}${INDENT}${name}  ${Terminal.plain(outcomeText(event.outcome))}`)
+        }
+        case "SubSessionStarted": {
+          const number = `${above}${event.index + 1}`
+          if (event.callId !== undefined) names.set(event.callId, `agent ${number}`)
+          return watchAgent(event.sessionId, number, { from: 1 })
+        }
+        default:
+          return Effect.void
+      }
+    }
+  }
+
+  /** Agents work side by side, so each of their lines says whose it is. */
+  const watchAgent = (
+    sessionId: SessionId,
+    number: string,
+    options: { readonly from?: number }
+  ): Effect.Effect<void, never, Scope.Scope> => {
+    const name = `agent ${number}`
+    const before = `${INDENT.repeat(number.split(".").length)}${name}  `
+    const takeCalls = calls(`${number}.`, before)
+    agents.set(sessionId, name)
+    return follow(espalier.Subscribe, Topic.ofSession(sessionId), options).pipe(
+      Stream.takeUntil((delivery) => delivery._tag === "Event" && delivery.event._tag === "SessionEnded"),
+      Stream.runForEach((delivery) => {
+        if (delivery._tag !== "Event") return Effect.void
+        const { event } = delivery
+        if (event._tag === "MessageReceived") return screen.note(short(`* ${name}: `, event.text))
+        if (event._tag === "MessageSettled") {
+          return event.text === "" ? Effect.void : screen.note(short(before, event.text))
+        }
+        return takeCalls(event)
+      }),
+      Effect.ensuring(Effect.sync(() => agents.delete(sessionId))),
+      Effect.ignore,
+      Effect.forkScoped,
+      Effect.asVoid
+    )
+  }
+  const takeCalls = calls("", "")
 
   const take = (delivery: Delivery): Effect.Effect<Ended | undefined, never, Scope.Scope> => {
     if (delivery._tag !== "Event" && delivery._tag !== "Ephemeral") return Effect.undefined
@@ -157,35 +197,22 @@ export const make = (espalier: Client.Operation, screen: Screen): Talk => {
     }
     switch (event._tag) {
       case "TurnStarted":
-        turn = { id: event.turnId, messageId: event.messageId, shown: "", settled: "", usage: Usage.none }
+        turn = { id: event.turnId, messageId: event.messageId, usage: Usage.none }
+        telling = new TellingText()
         return Effect.undefined
       case "TextDelta":
-        // Of a turn that began before we came: what it said is in its message, once it is whole.
-        return event.turnId === turn?.id ? Effect.as(say(turn, event.text), undefined) : Effect.undefined
-      case "MessageSettled": {
-        if (event.turnId !== turn?.id) return Effect.as(screen.write(event.text), undefined)
-        turn.settled += event.text
-        // Deltas may be missed, and what came of a turn that was cut off is said anew.
-        const rest = turn.settled.startsWith(turn.shown) ? turn.settled.slice(turn.shown.length) : `\n${event.text}`
-        turn.shown = turn.settled
-        return Effect.as(screen.write(rest), undefined)
-      }
-      case "ToolCallRequested": {
-        names.set(event.callId, event.tool)
-        const note = screen.note(`* ${event.tool} ${short(event.args)}`)
-        if (event.workerId === undefined) return Effect.as(note, undefined)
+        return Effect.as(screen.write(telling.piece(event.text, event.from)), undefined)
+      case "MessageSettled":
+        return Effect.as(screen.write(telling.settle(event.text)), undefined)
+      case "ContextCompacted":
         return Effect.as(
-          Effect.andThen(note, Effect.forkScoped(watchWorker(espalier, screen, event.tool, event.workerId))),
+          screen.note(
+            event.summary === undefined
+              ? "the conversation grew long: old results of tools are shown to the model no more"
+              : "the conversation grew long: its beginning was summed up for the model"
+          ),
           undefined
         )
-      }
-      case "ToolCallSettled": {
-        const name = names.get(event.callId)
-        names.delete(event.callId)
-        return name === undefined
-          ? Effect.undefined
-          : Effect.as(screen.note(`  ${name}  ${outcomeText(event.outcome)}`), undefined)
-      }
       case "TurnEnded": {
         const ended = turn?.id === event.turnId ? turn : undefined
         turn = undefined
@@ -195,14 +222,18 @@ export const make = (espalier: Client.Operation, screen: Screen): Talk => {
           turnId,
           messageId: ended?.messageId,
           outcome,
-          failure,
-          text: ended?.settled ?? ""
+          failure
         })
       }
       default:
-        return Effect.undefined
+        return Effect.as(takeCalls(event), undefined)
     }
   }
 
-  return { take, running: () => turn?.id }
+  return {
+    take,
+    join: (sessionId) => watchAgent(sessionId, sessionId.slice(-6), {}),
+    nameOf: (sessionId) => agents.get(sessionId),
+    running: () => turn?.id
+  }
 }

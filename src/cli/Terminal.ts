@@ -35,6 +35,17 @@ export const columns = (text: string): number => {
   return count
 }
 
+/** The column in which a text ends that is written from a column on; as wide as the screen when it fills its row. */
+export const columnAfter = (column: number, text: string, width: number): number => {
+  const end = text.lastIndexOf("\n")
+  let at = end === -1 ? column : 0
+  for (const { segment } of graphemes.segment(stripVTControlCharacters(text.slice(end + 1)))) {
+    const taken = segment === "\t" ? 8 - (at % 8) : wide.test(segment) ? 2 : 1
+    at = at + taken > width ? taken : at + taken
+  }
+  return at
+}
+
 /** Cuts a text to a number of columns, with an ellipsis where something is missing. */
 export const fit = (text: string, width: number): string => {
   if (columns(text) <= width) return text

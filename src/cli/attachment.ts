@@ -22,7 +22,7 @@ export const attach = (path: string): Effect.Effect<MessageAttachment, UsageErro
   Effect.gen(function* () {
     const bytes = yield* Effect.tryPromise({
       try: () => readFile(path),
-      catch: () => new UsageError({ message: `--attach "${path}" cannot be read` })
+      catch: () => new UsageError({ message: `"${path}" cannot be read, and so not attached` })
     })
     const name = basename(path)
     const extension = extname(path).toLowerCase()
@@ -31,7 +31,7 @@ export const attach = (path: string): Effect.Effect<MessageAttachment, UsageErro
     }
     const text = yield* Effect.try({
       try: () => decoder.decode(bytes),
-      catch: () => new UsageError({ message: `--attach "${path}" is neither text nor a picture` })
+      catch: () => new UsageError({ message: `"${path}" is neither text nor a picture, and cannot be attached` })
     })
     return { _tag: "Text", name, text }
   })

@@ -1,6 +1,6 @@
 import { Clock, Effect, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { McpServer, McpTool } from "../../services/mcp/McpServer.ts"
+import { type McpInstance, McpServer, McpTool } from "../../services/mcp/McpServer.ts"
 import { given } from "./given.ts"
 import * as Output from "./Output.ts"
 import { inShort } from "../../services/tools/Tools.ts"
@@ -14,20 +14,43 @@ const server = Argument.String("server").pipe(
 
 const styleOf = (text: string, good: boolean): string => (good ? Terminal.green(text) : Terminal.red(text))
 
-const stateOf = ({ retryAt, state }: McpServer, now: number): string =>
+const stateOf = ({ retryAt, state }: Pick<McpServer, "retryAt" | "state">, now: number): string =>
   retryAt === undefined || retryAt < now ? state : `${state}, tried again in ${Terminal.duration(retryAt - now)}`
+
+/** What sessions have of servers, a line each. */
+const instancesOf = (running: ReadonlyArray<McpInstance & { readonly name: string }>, now: number): string =>
+  Table.render(
+    running,
+    [
+      { name: "SERVER", value: ({ name }) => name },
+      { name: "SESSION", value: ({ session }) => session },
+      {
+        name: "STATE",
+        value: (instance) => stateOf(instance, now),
+        style: (text, { state }) => styleOf(text, state === "ready")
+      },
+      { name: "CALLS", value: ({ calls }) => String(calls), align: "right" },
+      { name: "RESTARTS", value: ({ restarts }) => String(restarts), align: "right" },
+      { name: "LAST ERROR", value: ({ lastError }) => lastError ?? "" }
+    ],
+    ""
+  )
 
 const list = Command.make("list", {}, () =>
   withClient((espalier) =>
     Effect.gen(function* () {
       const servers = yield* espalier.McpServers()
       const now = yield* Clock.currentTimeMillis
-      yield* Output.print(Schema.Array(McpServer), servers, (servers) =>
-        Table.render(
+      yield* Output.print(Schema.Array(McpServer), servers, (servers) => {
+        const rows = Table.render(
           servers,
           [
             { name: "SERVER", value: ({ name }) => name },
             { name: "OVER", value: ({ transport }) => transport },
+            {
+              name: "FOR",
+              value: ({ instances, scope }) => (scope === "shared" ? "all" : `sessions: ${instances.length}`)
+            },
             {
               name: "STATE",
               value: (server) => stateOf(server, now),
@@ -41,7 +64,9 @@ const list = Command.make("list", {}, () =>
           ],
           'no MCP servers are declared; name a .mcp.json with "espalier serve --mcp-config FILE"'
         )
-      )
+        const running = servers.flatMap(({ instances, name }) => instances.map((instance) => ({ name, ...instance })))
+        return running.length === 0 ? rows : `${rows}\n\n${instancesOf(running, now)}`
+      })
     })
   )
 ).pipe(Command.withDescription("The MCP servers that are declared, and how they are"))

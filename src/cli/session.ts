@@ -12,8 +12,10 @@ import { attach } from "./attachment.ts"
 import { answerTo } from "../answer.ts"
 import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
+import { mcpFlag, seenBy } from "./mcpFlag.ts"
 import * as Output from "./Output.ts"
 import { approve, deny, permissions } from "./permission.ts"
+import { answer, questions } from "./question.ts"
 import { root, withClient } from "./Root.ts"
 import * as Table from "./Table.ts"
 import * as Terminal from "./Terminal.ts"
@@ -37,6 +39,7 @@ const show_ = (session: Session, now: number): string =>
     ["messages", `${session.messages}${session.queued > 0 ? `, ${session.queued} waiting` : ""}`],
     ["below", session.parent ?? ""],
     ["permissions", session.permissions.join(", ")],
+    ["questions", session.questions.join(", ")],
     ["workers", session.workers.join(", ")],
     ["sub-sessions", session.subSessions.join(", ")],
     [
@@ -72,13 +75,15 @@ const start = Command.make(
       Flag.withDescription("Makes it a sub-session of this one, which ends with it"),
       Flag.optional
     ),
+    mcp: mcpFlag,
     agentType: Flag.String("agent").pipe(Flag.withDescription("The type of agent"), Flag.optional)
   },
-  ({ directory, parent, ...options }) =>
+  ({ directory, mcp, parent, ...options }) =>
     withClient((espalier) =>
       Effect.flatMap(
         espalier.StartSession({
           ...given(options),
+          ...seenBy(mcp),
           ...(Option.isSome(directory) ? { directory: resolve(directory.value) } : undefined),
           ...(Option.isSome(parent) ? { parent: { sessionId: parent.value } } : undefined)
         }),
@@ -224,7 +229,7 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, messag
   const { sessionId } = message
   const { sequence } = yield* espalier.GetSession({ sessionId })
   const accepted = yield* espalier.SendMessage(message)
-  const answer = yield* answerTo(
+  const text = yield* answerTo(
     accepted.messageId,
     // From before the message, or, if it was accepted earlier, from there.
     espalier.Subscribe({ topic: Topic.ofSession(sessionId), from: Math.min(sequence + 1, accepted.sequence) }),
@@ -234,6 +239,12 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, messag
         `\n${visible(tool)} waits for permission: ${visibleJson(args)}\n` +
           `  espalier session approve ${sessionId} ${permissionId}\n` +
           `  espalier session deny ${sessionId} ${permissionId}`
+      ),
+    ({ message, questionId, server }) =>
+      Console.error(
+        `\nthe MCP server ${visible(server)} asks: ${visible(message)}\n` +
+          `  espalier session questions ${sessionId}\n` +
+          `  espalier session answer ${sessionId} ${questionId} --accept name=value …, or --decline`
       )
   ).pipe(
     Effect.onInterrupt(() =>
@@ -242,7 +253,7 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, messag
         .pipe(Effect.andThen(Console.error("\ncancelled the turn")), Effect.ignore, Effect.timeoutOption("5 seconds"))
     )
   )
-  yield* Output.print(Answer, { ...accepted, text: answer }, () => "")
+  yield* Output.print(Answer, { ...accepted, text }, () => "")
 })
 
 const send = Command.make(
@@ -291,5 +302,19 @@ const send = Command.make(
 
 export const session = Command.make("session").pipe(
   Command.withDescription("Sessions: conversations that last"),
-  Command.withSubcommands([start, list, show, send, messages, permissions, approve, deny, cancel, update, stop])
+  Command.withSubcommands([
+    start,
+    list,
+    show,
+    send,
+    messages,
+    permissions,
+    approve,
+    deny,
+    questions,
+    answer,
+    cancel,
+    update,
+    stop
+  ])
 )

@@ -12,6 +12,7 @@ import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as Monitor from "../../layers/health/Monitor.ts"
+import * as NodeEventLoop from "../../layers/health/NodeEventLoop.ts"
 import * as FileDataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
@@ -24,12 +25,14 @@ import * as OfflineModel from "../../layers/model/OfflineModel.ts"
 import * as ResilientModel from "../../layers/model/ResilientModel.ts"
 import * as FileMcpApprovals from "../../layers/mcp/FileMcpApprovals.ts"
 import * as MemoryMcpApprovals from "../../layers/mcp/MemoryMcpApprovals.ts"
-import * as ModelMcpQuestions from "../../layers/mcp/ModelMcpQuestions.ts"
 import * as NoMcpServers from "../../layers/mcp/NoMcpServers.ts"
+import * as SessionMcpQuestions from "../../layers/mcp/SessionMcpQuestions.ts"
 import * as LocalAgentMessages from "../../layers/registry/LocalAgentMessages.ts"
 import * as MemoryRegistry from "../../layers/registry/MemoryRegistry.ts"
 import * as RegistryRouter from "../../layers/registry/RegistryRouter.ts"
 import * as AgentsFile from "../../layers/session/AgentsFile.ts"
+import * as JournaledSessionRecords from "../../layers/session/JournaledSessionRecords.ts"
+import * as LocalSessionDesk from "../../layers/session/LocalSessionDesk.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as PublishedSupervisionEvents from "../../layers/supervision/PublishedSupervisionEvents.ts"
@@ -51,17 +54,20 @@ import { McpServers } from "../../services/mcp/McpServers.ts"
 import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import { type Limits as ModelTimes, ModelLimits } from "../../services/model/ModelLimits.ts"
+import { Models } from "../../services/model/Models.ts"
+import { ModelSight } from "../../services/model/ModelSight.ts"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
 import * as Compaction from "../../services/session/Compaction.ts"
+import type { SessionDesk } from "../../services/session/SessionDesk.ts"
 import type * as Budget from "../../services/session/Budget.ts"
 import type { Foundation, ToolExecutors, Workers } from "../../services/supervision/Places.ts"
 import type { Processes } from "../../services/processes/Processes.ts"
 import type { Supervisor } from "../../services/supervision/Supervisor.ts"
 import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
-import { maxPermits, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
+import { maxPermits, mcpPool, type PoolOptions, type Pools, resolvePools } from "../../services/worker/PoolLimits.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import { version } from "../version.ts"
 import { InvalidConfig } from "./InvalidConfig.ts"
@@ -78,10 +84,21 @@ export interface Parts {
   /** What answers. It is asked again when it fails before it has begun, and given up when it falls silent. */
   readonly model?: Layer.Layer<LanguageModel.LanguageModel, StartError> | undefined
   /** Who answers what MCP servers ask while their tools run. */
-  readonly mcpQuestions?: Layer.Layer<McpQuestions, StartError, LanguageModel.LanguageModel> | undefined
+  readonly mcpQuestions?: Layer.Layer<McpQuestions, StartError, LanguageModel.LanguageModel | SessionDesk> | undefined
+  /** Where it is kept which tools of MCP servers were approved. */
+  readonly mcpApprovals?: Layer.Layer<McpApprovals, StartError> | undefined
   readonly workerPool?:
     | Layer.Layer<WorkerPool, StartError, Tools | Registry | EventBus | Journal | RateLimits | Workers | ToolExecutors>
     | undefined
+}
+
+export interface McpLimits {
+  /** Calls of their tools under way at a time, a quarter of them for one server (default 64). */
+  readonly permits?: number | undefined
+  /** Calls that may wait, a quarter of them for one server (default 1,000). */
+  readonly queue?: number | undefined
+  /** Servers of sessions that run at a time, all together (default 32). */
+  readonly instances?: number | undefined
 }
 
 export interface Options extends Parts {
@@ -91,8 +108,10 @@ export interface Options extends Parts {
   readonly queue?: number | undefined
   /** How long a task may wait (default 30 seconds). */
   readonly patience?: Duration.Input | undefined
-  /** Pools by name: more of one's own, and more to say of `tools`, `cpu` and `exports`. */
+  /** Pools by name: more of one's own, and more to say of `tools`, `cpu`, `exports` and `mcp`. */
   readonly pools?: Pools | undefined
+  /** How much of MCP servers runs at a time. */
+  readonly mcp?: McpLimits | undefined
   /** How often one session may call tools, all of them together (default: as often as it likes). */
   readonly toolRate?: Rate | undefined
   /** When a dependency that fails is left alone, and for how long (default: after 5 failures, for 1 s to 1 min). */
@@ -115,6 +134,11 @@ export interface Options extends Parts {
   readonly models?: ReadonlyArray<ModelSettings> | undefined
   /** How long a model may be silent and take (default 30 seconds and 10 minutes). */
   readonly modelLimits?: ModelTimes | undefined
+  /**
+   * Whether the model can see, and is shown the pictures that tools answer with (default: whether all `models` are of
+   * OpenAI or Anthropic themselves).
+   */
+  readonly modelPictures?: boolean | undefined
   /** Requests under way at a provider of models (default 64). */
   readonly modelConcurrency?: number | undefined
   /** How often a provider of models is asked; beyond it requests wait (default: as often as it takes). */
@@ -149,32 +173,55 @@ const model = ({ model, modelConcurrency: concurrency, modelRate: rate, models =
   return isReadonlyArrayNonEmpty(models) ? ConfiguredModel.layer({ models, concurrency, rate }) : OfflineModel.layer
 }
 
+const named = ({ model, models = [] }: Options) =>
+  Layer.succeed(Models, model === undefined ? models.map(({ name }) => name) : ["own"])
+
 const limits = ({ modelLimits }: Options) =>
   modelLimits === undefined ? Layer.empty : Layer.succeed(ModelLimits, modelLimits)
 
+/** Providers whose models see, at their own addresses. */
+const seeing: ReadonlyArray<string> = ["openai", "anthropic"]
+
+const sight = ({ model, modelPictures, models = [] }: Options) => {
+  const isSeeing = ({ provider, url }: ModelSettings) => seeing.includes(provider) && url === undefined
+  const byDefault = model === undefined && models.length > 0 && models.every(isSeeing)
+  return Layer.succeed(ModelSight, modelPictures ?? byDefault)
+}
+
 /** The declared MCP servers. */
-const mcp = ({ mcpServers = [] }: Options) =>
+const mcp = ({ mcp: { instances } = {}, mcpServers = [] }: Options, scratch: string) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const servers = yield* readServers(mcpServers)
       if (servers.length === 0) return NoMcpServers.layer
       // The SDK of MCP takes 30 MB, which whoever declares no server does not pay.
       const { layer } = yield* Effect.promise(() => import("../../layers/mcp/SupervisedMcpServers.ts"))
-      return layer({ servers, version })
+      return Layer.provide(layer({ servers, version, instances, scratch }), JournaledSessionRecords.layer)
     })
   )
 
+/** The pool of MCP servers: none has more of it than a quarter, so that one that hangs leaves room for the others. */
+const mcpPoolOf = ({ permits = 64, queue = 1_000 }: McpLimits, given: PoolOptions = {}): PoolOptions => {
+  const all = { permits, queue, apart: true, ...given }
+  const share = { running: quarter(all.permits ?? permits), queued: quarter(all.queue ?? queue) }
+  return { ...all, perKey: { ...share, ...given.perKey } }
+}
+
+const quarter = (of: number): number => Math.max(1, Math.floor(of / 4))
+
 /** The pools there are: `cpu` runs as many as there are processors, `exports` one at a time. */
 export const poolsOf = ({
+  mcp = {},
   patience,
   permits,
   pools,
   queue
-}: Pick<Options, "permits" | "queue" | "patience" | "pools">): Pools => ({
+}: Pick<Options, "permits" | "queue" | "patience" | "pools" | "mcp">): Pools => ({
   ...pools,
   tools: { permits, queue, patience, ...pools?.["tools"] },
   cpu: { permits: Math.min(maxPermits, availableParallelism()), ...pools?.["cpu"] },
-  exports: { permits: 1, ...pools?.["exports"] }
+  exports: { permits: 1, ...pools?.["exports"] },
+  [mcpPool]: mcpPoolOf(mcp, pools?.[mcpPool])
 })
 
 const pool = (options: Options) =>
@@ -190,6 +237,7 @@ const pool = (options: Options) =>
 
 /** Everything but the journal, and the directory for what tools write while they work. */
 const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<McpApprovals, E, R>) => {
+  const approved: Layer.Layer<McpApprovals, E | StartError, R> = options.mcpApprovals ?? approvals
   const tools = GuardedTools.layer({ rate: options.toolRate }).pipe(Layer.provide(toolSet(options, scratch)))
   return Layer.mergeAll(Monitor.layer(), Upkeep.layer({ scratch, retention: options.retention })).pipe(
     Layer.provideMerge(LocalAgentMessages.layer),
@@ -210,18 +258,21 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     ]),
     Layer.provideMerge(options.workerPool ?? pool(options)),
     Layer.provideMerge(tools),
-    Layer.provideMerge(mcp(options)),
-    Layer.provide(approvals),
-    Layer.provide(options.mcpQuestions ?? ModelMcpQuestions.layer),
-    Layer.provide(model(options)),
-    Layer.provide(limits(options)),
+    Layer.provideMerge(mcp(options, scratch)),
+    Layer.provide(approved),
+    Layer.provide(options.mcpQuestions ?? SessionMcpQuestions.layer),
+    Layer.provide(LocalSessionDesk.layer),
+    // For programs that have a question of their own, under the same limits as the sessions.
+    Layer.provideMerge(model(options)),
+    Layer.provide([limits(options), sight(options)]),
     Layer.provide(ReapedProcesses.layer),
+    Layer.merge(named(options)),
     Layer.provideMerge(RegistryRouter.layer),
     Layer.provideMerge(Layer.mergeAll(PersistenceBreakers.layer(options.breakers), TokenRateLimits.layer())),
     Layer.provideMerge(options.registry ?? MemoryRegistry.layer),
     Layer.provideMerge(PublishedSupervisionEvents.layer),
     Layer.provideMerge(options.eventBus ?? PubSubEventBus.layer()),
-    Layer.provide([NodeFileSystem.layer, NodePath.layer])
+    Layer.provide([NodeFileSystem.layer, NodePath.layer, NodeEventLoop.layer])
   )
 }
 

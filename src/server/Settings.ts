@@ -29,6 +29,15 @@ export interface Settings {
   readonly patience: Duration.Duration
   /** More about the pools, by name. */
   readonly pools: Pools
+  /** How much of MCP servers runs at a time. */
+  readonly mcp: {
+    /** Calls of their tools. */
+    readonly permits: number
+    /** Calls that may wait. */
+    readonly queue: number
+    /** Servers of sessions, all together. */
+    readonly instances: number
+  }
   /** Whether a part may be crashed on purpose. */
   readonly chaos: boolean
   /** Declared in the file that was named. */
@@ -44,6 +53,8 @@ export interface Settings {
   /** The model that answers, and those that stand in for it: by default none, and then tools can still be run by hand. */
   readonly models: ReadonlyArray<ModelSettings>
   readonly modelLimits: ModelTimes
+  /** Whether the model is shown pictures that tools answer with; by default it depends on the provider. */
+  readonly modelPictures: boolean | undefined
   /** Requests under way at a provider of models. */
   readonly modelConcurrency: number
   /** How often a provider of models is asked. */
@@ -139,6 +150,7 @@ const fromConfig = Config.all({
     idle: limit("ESPALIER_MODEL_IDLE", Duration.seconds(30)),
     total: limit("ESPALIER_MODEL_LIMIT", Duration.minutes(10))
   }),
+  modelPictures: Config.Boolean("ESPALIER_MODEL_PICTURES").pipe(Config.withDefault(undefined)),
   modelConcurrency: Config.schema(int(1, 10_000), "ESPALIER_MODEL_CONCURRENCY").pipe(Config.withDefault(64)),
   modelRate: Config.schema(int(1, 1_000_000), "ESPALIER_MODEL_CALLS_PER_MINUTE").pipe(
     Config.map((limit): Rate => ({ limit, per: "1 minute" })),
@@ -150,6 +162,11 @@ const fromConfig = Config.all({
   queue: Config.schema(int(0, 100_000), "ESPALIER_QUEUE").pipe(Config.withDefault(50)),
   patience: Config.Duration("ESPALIER_PATIENCE").pipe(Config.withDefault(Duration.seconds(30))),
   pools: Config.String(poolsSetting.variable).pipe(Config.withDefault("{}")),
+  mcp: Config.all({
+    permits: Config.schema(int(1, 256), "ESPALIER_MCP_PERMITS").pipe(Config.withDefault(64)),
+    queue: Config.schema(int(0, 100_000), "ESPALIER_MCP_QUEUE").pipe(Config.withDefault(1_000)),
+    instances: Config.schema(int(1, 10_000), "ESPALIER_MCP_INSTANCES").pipe(Config.withDefault(32))
+  }),
   chaos: Config.Boolean("ESPALIER_CHAOS").pipe(Config.withDefault(false)),
   budget: Config.all({
     steps: Config.schema(int(0, 10_000), "ESPALIER_STEPS").pipe(Config.withDefault(undefined)),

@@ -46,7 +46,7 @@ describe("espalier pool", () => {
       assert.include(wrong.stderr, "the pool scales itself from 1 to 8")
       const unknown = yield* run("pause", "nowhere")
       assert.strictEqual(unknown.status, errorCodes.PoolNotFound.exit)
-      assert.include(unknown.stderr, `no pool "nowhere"; there are tools, cpu, mine, exports`)
+      assert.include(unknown.stderr, `no pool "nowhere"; there are tools, cpu, mine, exports, mcp`)
       assert.strictEqual((yield* run("resize", "cpu")).status, errorCodes.UsageError.exit)
     }).pipe(Effect.scoped)
   )

@@ -13,7 +13,7 @@ export const a = sessionTopic("a")
 const b = sessionTopic("b")
 
 const fact = (n: number) => ({ _tag: "SessionUpdated" as const, title: `${n}` })
-const delta = (text: string): RuntimeEvent => ({ _tag: "TextDelta", turnId: TurnId.make("turn_1"), text })
+const delta = (text: string): RuntimeEvent => ({ _tag: "TextDelta", turnId: TurnId.make("turn_1"), text, from: 0 })
 const started = (path: string): RuntimeEvent => ({ _tag: "ChildStarted", path, reason: "call" })
 
 /** Appends the next `count` events of a stream, as its writer does; publish what comes back. */

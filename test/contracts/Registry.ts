@@ -293,6 +293,48 @@ export const registryContract = <R>(layer: Layer.Layer<Registry | R>) => {
   )
 
   test(
+    "an entry without a scope stays until it is given up, and is like any other until then",
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const first = yield* Effect.scoped(registry.enter({ key: key("a"), tags: ["t"], status: "hibernated" }))
+      assert.deepStrictEqual(yield* found({ tag: "t", status: "hibernated" }), ["a/main/0"])
+      assert.strictEqual((yield* Effect.flip(registry.enter({ key: key("a") })))._tag, "AgentExists")
+      yield* first.update({ status: "idle" })
+      assert.deepStrictEqual(first.agent, yield* registry.lookup(key("a")))
+      const second = yield* registry.enter({ key: key("a"), onConflict: "replace" })
+      assert.strictEqual((yield* first.lost).reason, "replaced")
+      yield* second.leave
+      assert.strictEqual(yield* registry.count, 0)
+    })
+  )
+
+  test(
+    "labels that are equal are nobody else's: what one changes, the others keep",
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const tags = ["x", "y"]
+      const metadata: Record<string, string> = { model: "m" }
+      const one = yield* own({ key: key("a"), tags, capabilities: tags, metadata })
+      yield* own({ key: key("b"), tags: ["x", "y"], capabilities: ["x", "y"], metadata: { model: "m" } })
+      tags.push("z")
+      metadata["model"] = "other"
+      yield* one.handle.update({ tags, metadata })
+      const labels = ({ capabilities, metadata, tags }: Agent) => ({ capabilities, metadata, tags })
+      assert.deepStrictEqual(labels(yield* registry.lookup(key("a"))), {
+        capabilities: ["x", "y"],
+        metadata: { model: "other" },
+        tags: ["x", "y", "z"]
+      })
+      assert.deepStrictEqual(labels(yield* registry.lookup(key("b"))), {
+        capabilities: ["x", "y"],
+        metadata: { model: "m" },
+        tags: ["x", "y"]
+      })
+      assert.deepStrictEqual(yield* found({ tag: "z" }), ["a/main/0"])
+    })
+  )
+
+  test(
     "finds those that have all of several tags and capabilities, a status and labels",
     Effect.gen(function* () {
       yield* own({ key: key("a"), tags: ["x", "y"], capabilities: ["read"], metadata: { model: "m" } })

@@ -53,6 +53,27 @@ export const supervisorCases = (layer: Layer.Layer<Supervisor>) => {
   }
 
   describe("cases of OTP's suite: starting", () => {
+    test("a child that has started gets to its body, and so to its end, however soon it is stopped", function* () {
+      const ended: Array<string> = []
+      const prompt = (id: string): ChildSpec => ({
+        id,
+        start: Effect.as(
+          Effect.yieldNow,
+          Effect.onExit(Effect.never, () => Effect.sync(() => ended.push(id)))
+        )
+      })
+      const fixed = yield* start([])
+      yield* fixed.startChild(prompt("stopped"))
+      yield* fixed.terminateChild("stopped")
+      const dynamic = yield* startDynamic()
+      yield* dynamic.startChild(prompt("stopped too"))
+      yield* dynamic.terminateChild("stopped too")
+      yield* dynamic.startChild({ ...prompt("crashed"), restart: "temporary" })
+      yield* dynamic.crashChild("crashed")
+      yield* settle
+      assert.deepStrictEqual(ended, ["stopped", "stopped too", "crashed"])
+    })
+
     test("a child with nothing to do ends at once: a transient one keeps its spec, a temporary one leaves no trace", function* () {
       const idle = (id: string, restart: "transient" | "temporary"): ChildSpec => ({
         id,

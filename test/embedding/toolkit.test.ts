@@ -18,7 +18,18 @@ const Buy = Tool.make("buy", {
   success: Schema.Struct({ total: Schema.Int }),
   failure: OutOfStock
 })
-const Shop = Toolkit.make(Buy, Tool.make("look", { success: Schema.String }))
+/** As it comes from elsewhere: a JSON Schema and no more. */
+const Wrap = Tool.dynamic("wrap", {
+  description: "Wraps it up",
+  parameters: {
+    type: "object",
+    properties: { paper: { enum: ["red", "blue"] }, ribbons: { type: "integer", maximum: 3 } },
+    required: ["paper"],
+    additionalProperties: false
+  },
+  success: Schema.String
+})
+const Shop = Toolkit.make(Buy, Tool.make("look", { success: Schema.String }), Wrap)
 const bought: Array<string> = []
 const Handlers = Shop.toLayer({
   buy: ({ count, what }) =>
@@ -28,7 +39,12 @@ const Handlers = Shop.toLayer({
           bought.push(`${count} ${what}`)
           return { total: count * 2 }
         }),
-  look: () => Effect.succeed("all is well")
+  look: () => Effect.succeed("all is well"),
+  wrap: (args) =>
+    Effect.sync(() => {
+      bought.push(`wrapping ${JSON.stringify(args)}`)
+      return "wrapped"
+    })
 })
 
 /** What the model is told of its calls. */
@@ -77,6 +93,38 @@ describe("a toolkit of effect/ai", () => {
       assert.deepInclude(extra, { error: "invalid_input" })
       assert.deepInclude(failed, { error: "out_of_stock", message: "there is no air left" })
       assert.deepStrictEqual(bought, [])
+    })
+  )
+
+  it.live("that is described by a JSON Schema is checked by it, and the model is told what does not fit", () =>
+    Effect.gen(function* () {
+      bought.length = 0
+      const [colour, many, extra, nothing, list, right] = yield* resultsOf(
+        ["wrap", { paper: "green" }],
+        ["wrap", { paper: "red", ribbons: 7 }],
+        ["wrap", { paper: "red", bow: true }],
+        ["wrap", {}],
+        ["wrap", ["red"]],
+        ["wrap", { paper: "red", ribbons: 2 }]
+      )
+      for (const refused of [colour, many, extra, nothing, list]) {
+        assert.deepInclude(refused, { error: "invalid_input" })
+      }
+      assert.include(JSON.stringify(colour), 'paper: must be one of [\\"red\\",\\"blue\\"]')
+      assert.include(JSON.stringify(extra), 'there is no argument \\"bow\\"')
+      assert.include(JSON.stringify(nothing), "must have required property 'paper'")
+      assert.strictEqual(right, "wrapped")
+      assert.deepStrictEqual(bought, ['wrapping {"paper":"red","ribbons":2}'])
+    })
+  )
+
+  it.live("with parameters that are no JSON Schema stops the start, with the tool's name", () =>
+    Effect.gen(function* () {
+      const Odd = Toolkit.make(Tool.dynamic("odd", { parameters: { type: "nonsense" } }))
+      const exit = yield* Effect.exit(
+        Effect.scoped(Runtime.toolkit(Odd, Odd.toLayer({ odd: () => Effect.succeed(null) })))
+      )
+      assert.include(String(exit), 'the parameters of the tool "odd"')
     })
   )
 })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as Monitor from "../../layers/health/Monitor.ts"
+import * as NodeEventLoop from "../../layers/health/NodeEventLoop.ts"
 import * as BoundedWorkerPool from "../../layers/worker/BoundedWorkerPool.ts"
 import { Coordinators } from "../../services/supervision/Places.ts"
 import { WorkerPool } from "../../services/worker/WorkerPool.ts"
@@ -9,7 +10,8 @@ import { eventually } from "../support/eventually.ts"
 import { layerDurable, layerProcess, PoolWorld } from "../support/PoolWorld.ts"
 
 const pool = Layer.provideMerge(BoundedWorkerPool.layer({ permits: 1 }), Layer.provideMerge(layerProcess, layerDurable))
-const environment = Layer.provideMerge(Monitor.layer(), pool)
+const monitor = (options?: Monitor.Options) => Monitor.layer(options).pipe(Layer.provide(NodeEventLoop.layer))
+const environment = Layer.provideMerge(monitor(), pool)
 
 const samples = Effect.map(PoolWorld, (world) =>
   world.published.flatMap(({ event }) => (event._tag === "HealthSampled" ? [event] : []))
@@ -42,7 +44,7 @@ describe("Monitor", () => {
       const worst = Math.max(...lateness)
       assert.isAtLeast(worst, 150)
       assert.isBelow(Math.min(...lateness.slice(lateness.indexOf(worst) + 1)), 150)
-    }).pipe(Effect.provide(Layer.provideMerge(Monitor.layer({ interval: 100 }), pool)))
+    }).pipe(Effect.provide(Layer.provideMerge(monitor({ interval: 100 }), pool)))
   )
 
   it.effect("goes with its layer", () =>
@@ -50,7 +52,7 @@ describe("Monitor", () => {
       const coordinators = yield* Coordinators
       yield* Effect.scoped(
         Effect.gen(function* () {
-          yield* Layer.build(Monitor.layer())
+          yield* Layer.build(monitor())
           assert.include(
             (yield* coordinators.whichChildren).map(({ id }) => id),
             "monitor"

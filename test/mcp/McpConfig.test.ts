@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Result } from "effect"
 import { expand, fromDeclarations, fromText } from "../../services/mcp/McpConfig.ts"
+import { forSession } from "../../services/mcp/sessionVariables.ts"
+import { SessionId } from "../../services/session/SessionId.ts"
 
 const environment = (name: string) => ({ HOME: "/home/ada", TOKEN: "s3cret", EMPTY: "" })[name]
 
@@ -97,6 +99,35 @@ describe("McpConfig", () => {
     )
     assert.deepStrictEqual(server?.grants.allow, ["r"])
     assert.strictEqual(Duration.toMillis(server?.grants.deadline ?? Duration.zero), 30_000)
+  })
+
+  it("leaves what is of a session for later, in the places where it may stand", () => {
+    const declared = {
+      command: "x",
+      args: ["${ESPALIER_SESSION_DIRECTORY}", "${ESPALIER_SESSION_ID:-nobody}", "${HOME}"],
+      env: { WHO: "<${ESPALIER_SESSION_ID}>" }
+    }
+    const [server] = Result.getOrThrow(read({ a: { ...declared, espalier: { scope: "session" } } }))
+    const transport = server?.transport ?? assert.fail("it was not read")
+    const id = SessionId.make("ses_1")
+    assert.deepStrictEqual(Result.getOrThrow(forSession(transport, { id, directory: "/work" })), {
+      type: "stdio",
+      command: "x",
+      args: ["/work", "ses_1", "/home/ada"],
+      env: { WHO: "<ses_1>" },
+      cwd: "/work"
+    })
+    assert.deepInclude(Result.getOrThrow(forSession(transport, { id: undefined, directory: "/empty" })), {
+      args: ["/empty", "nobody", "/home/ada"],
+      cwd: "/empty"
+    })
+    assert.match(
+      JSON.stringify(forSession(transport, { id, directory: undefined })),
+      /this session has none; start one with a directory/
+    )
+    assert.match(issuesOf({ a: declared }).join(), /a\.args\.0: .*give it "scope": "session" below espalier/)
+    const elsewhere = { command: "${ESPALIER_SESSION_ID}", espalier: { scope: "session" } }
+    assert.match(issuesOf({ args: elsewhere }).join(), /args\.command: .*may stand in args, env, cwd, headers/)
   })
 
   it("says what is wrong with a file that is no configuration", () => {

@@ -95,6 +95,84 @@ describe("over HTTP", () => {
     )
   )
 
+  for (const status of [301, 302, 303, 307, 308]) {
+    it.live(`mcp-http-rebind: a redirect (${status}) to another origin is not followed, and says so`, () =>
+      Effect.gen(function* () {
+        const other = yield* httpServer({ forgetsAfter: 1_000 })
+        yield* within({ redirect: { status, to: other.url } }, () =>
+          Effect.gen(function* () {
+            const { lastError } = yield* until("peer", ({ state }) => state === "broken")
+            assert.include(lastError, `it redirects to ${new URL(other.url).origin}, which is not followed`)
+          })
+        )
+        assert.deepStrictEqual(other.seen.methods, [])
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("mcp-http-rebind: a redirect that begins in the middle takes neither headers nor session elsewhere", () =>
+    Effect.gen(function* () {
+      const other = yield* httpServer({ forgetsAfter: 1_000 })
+      const behaviour: Behaviour = { forgetsAfter: 1_000 }
+      yield* within(behaviour, () =>
+        Effect.gen(function* () {
+          yield* ready
+          behaviour.redirect = { status: 307, to: other.url }
+          assert.strictEqual((yield* Effect.flip(call("peer__echo", { text: "a" }))).code, "mcp_server_unavailable")
+        })
+      )
+      assert.deepStrictEqual(other.seen.methods, [])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a redirect within the server is followed, with method, body and headers as they were", () =>
+    within({ redirect: { status: 307, to: "/mcp/" } }, ({ seen }) =>
+      Effect.gen(function* () {
+        yield* ready
+        assert.strictEqual(textOf(yield* call("peer__echo", { text: "a" })), "a")
+        assert.isTrue(seen.headers.every(({ authorization }) => authorization === "Bearer t0ken"))
+      })
+    )
+  )
+
+  it.live("a redirect that turns in circles is given up", () =>
+    within({ redirect: { status: 308, to: "/round?and=round#" } }, () =>
+      Effect.gen(function* () {
+        const { lastError } = yield* until("peer", ({ state }) => state === "broken")
+        assert.include(lastError, "it redirects with status 308, which is not followed")
+      })
+    )
+  )
+
+  it.live(
+    "mcp-http-rebind: each server's session and headers are told to that server alone, and a new life has a new one",
+    () =>
+      Effect.gen(function* () {
+        const one = yield* httpServer({ forgetsAfter: 3, session: "one" })
+        const two = yield* httpServer({ forgetsAfter: 1_000, session: "two" })
+        yield* Effect.gen(function* () {
+          yield* Effect.all([ready, until("other", ({ state }) => state === "ready")])
+          for (const text of ["a", "b", "c"]) {
+            yield* Effect.ignore(call("peer__echo", { text }))
+            yield* call("other__echo", { text })
+          }
+          yield* until("peer", ({ restarts, state }) => restarts >= 1 && state === "ready")
+        }).pipe(
+          Effect.provide(
+            layer({ peer: peer(one.url, { "x-key": "of one" }), other: peer(two.url, { "x-key": "of two" }) })
+          )
+        )
+        for (const [name, { seen }] of Object.entries({ one, two })) {
+          assert.isTrue(seen.headers.every((headers) => headers["x-key"] === `of ${name}`))
+          for (const [at, headers] of seen.headers.entries()) {
+            const session = headers["mcp-session-id"]
+            if (seen.methods[at] === "POST initialize") assert.isUndefined(session)
+            else assert.match(String(session), new RegExp(`^${name}-\\d+$`))
+          }
+        }
+      }).pipe(Effect.scoped)
+  )
+
   it.live("nobody there: broken after its intensity, and said so", () =>
     Effect.gen(function* () {
       const { url } = yield* Effect.scoped(httpServer({}))

@@ -29,7 +29,8 @@ const World = Layer.unwrap(
         fake: fake({}, { deadline: "1 second" })
       },
       mcpQuestions: Layer.succeed(McpQuestions, {
-        sample: ({ messages }) => Effect.succeed({ model: "test", text: `sampled ${messages.length}` }),
+        sample: ({ messages }) =>
+          Effect.succeed({ model: "test", text: `sampled ${messages.length}`, stopReason: "endTurn" }),
         ask: () => Effect.succeed({ action: "accept", content: { colour: "green" } })
       })
     }).pipe(Layer.provideMerge(Layer.succeed(Directory, path)))

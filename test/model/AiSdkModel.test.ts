@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Schema, Stream } from "effect"
 import { AiError, LanguageModel, Prompt, type Response, Tool, Toolkit } from "effect/ai"
 import * as AiSdkModel from "../../layers/model/AiSdkModel.ts"
+import { MaxOutputTokens } from "../../services/model/MaxOutputTokens.ts"
 import { read } from "../../services/model/ownMetadata.ts"
 import { eventually } from "../support/eventually.ts"
 import * as ModelServer from "../support/ModelServer.ts"
@@ -69,6 +70,38 @@ const failureOf = (model: LanguageModel.LanguageModel) =>
   })
 
 describe("AiSdkModel", () => {
+  it.live("tells the provider how many tokens an answer may have, where there is a limit", () =>
+    world(
+      ({ body }) =>
+        body.stream === true
+          ? says("a")
+          : {
+              status: 200,
+              headers: { "content-type": "application/json" },
+              body: JSON.stringify({
+                id: "1",
+                object: "chat.completion",
+                created: 1,
+                model: "scripted",
+                choices: [{ index: 0, message: { role: "assistant", content: "a" }, finish_reason: "length" }],
+                usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 }
+              })
+            },
+      (model, { asked }) =>
+        Effect.gen(function* () {
+          const limited = Effect.provideService(MaxOutputTokens, 7)
+          yield* limited(streamed(model))
+          const answer = yield* limited(model.generateText({ prompt: "hello" }))
+          yield* streamed(model)
+          assert.strictEqual(answer.finishReason, "length")
+          assert.deepStrictEqual(
+            asked.map(({ body }) => body.max_tokens),
+            [7, 7, undefined]
+          )
+        })
+    )
+  )
+
   it.live("streams text and reasoning as they come, with usage and its cost", () =>
     world(
       () => [...thinks("Let ", "me see."), ...words("Good", " morning"), ...finish()],

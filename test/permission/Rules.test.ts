@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
+import { rulesFor } from "../../services/permission/Approval.ts"
 import {
   decidePermission,
   fitsPattern,
@@ -91,6 +92,26 @@ describe("permission rules", () => {
       assert.isAtLeast(after("deny"), after("ask"))
       assert.isAtLeast(after("ask"), after("allow"))
     }
+  )
+
+  it.prop(
+    "that a person has remembered open no more than the tool that was shown, for what it touched",
+    [Question, Question, Rules],
+    ([shown, question, rules]) => {
+      const more = [...rules, ...rulesFor(shown)]
+      const before = decidePermission(question, rules, "attended")
+      const after = decidePermission(question, more, "attended")
+      if (before === "deny") assert.strictEqual(after, "deny")
+      if (before === "allow" || after !== "allow") return
+      assert.strictEqual(question.tool, shown.tool)
+      assert.includeMembers(
+        [...shown.classes],
+        question.classes.filter(
+          (name) => decidePermission({ ...question, classes: [name] }, rules, "attended") !== "allow"
+        )
+      )
+    },
+    { arbitrary: { runs: 2_000 } }
   )
 
   it.prop("do not depend on their order", [Question, Rules, Mode], ([question, rules, mode]) => {

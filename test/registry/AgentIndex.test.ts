@@ -2,10 +2,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import fc from "fast-check"
 import { AgentIndex } from "../../layers/registry/AgentIndex.ts"
-import * as Entry from "../../layers/registry/Entry.ts"
+import { Entry, type Keeper } from "../../layers/registry/Entry.ts"
 import type { Agent, AgentStatus } from "../../services/registry/Agent.ts"
 import { type AgentQuery, fits, agentOrders } from "../../services/registry/AgentQuery.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
+
+/** Nobody speaks to these through their handles. */
+const keeper: Keeper = { drop: () => undefined, update: () => undefined }
 
 const isLong = process.env["ESPALIER_LONG"] === "1"
 
@@ -60,13 +63,13 @@ describe("the index of agents", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 400, size: "max" }), (steps) => {
         const index = new AgentIndex()
-        const entries: Array<Entry.Entry> = []
+        const entries: Array<Entry> = []
         let incarnation = 0
         for (const next of steps) {
           if (next.do === "add") {
             if (index.get(next.key) !== undefined) continue
             const agent = { key: next.key, incarnation: ++incarnation, registeredAt: 0, ...next.shape }
-            const entry = Entry.make(agent)
+            const entry = new Entry(agent, keeper)
             entries.push(entry)
             index.add(entry)
           } else if (next.do === "find") {
@@ -93,7 +96,7 @@ describe("the index of agents", () => {
 
   it("keeps its orders through thousands of agents that come, change and go", () => {
     const index = new AgentIndex()
-    const entries: Array<Entry.Entry> = []
+    const entries: Array<Entry> = []
     let seed = 1
     const random = (below: number) => (seed = (seed * 48_271) % 2_147_483_647) % below
     const ask = () => {
@@ -114,17 +117,20 @@ describe("the index of agents", () => {
       const at = random(Math.max(1, entries.length))
       const entry = entries[at]
       if (what === 0 || entry === undefined) {
-        const added = Entry.make({
-          key: { session: SessionId.make(`ses_${random(1_000_000)}x${count}`), role: "main", index: 0 },
-          incarnation: count + 1,
-          tags: count % 2 === 0 ? ["even"] : [],
-          capabilities: count % 3 === 0 ? ["third"] : [],
-          status: "idle",
-          load: random(5),
-          connections: 0,
-          metadata: {},
-          registeredAt: 0
-        })
+        const added = new Entry(
+          {
+            key: { session: SessionId.make(`ses_${random(1_000_000)}x${count}`), role: "main", index: 0 },
+            incarnation: count + 1,
+            tags: count % 2 === 0 ? ["even"] : [],
+            capabilities: count % 3 === 0 ? ["third"] : [],
+            status: "idle",
+            load: random(5),
+            connections: 0,
+            metadata: {},
+            registeredAt: 0
+          },
+          keeper
+        )
         entries.push(added)
         index.add(added)
       } else if (what === 1) {
@@ -142,7 +148,7 @@ describe("the index of agents", () => {
   it("looks at what it answers, and not at everybody, where an index fits", () => {
     const index = new AgentIndex()
     let looks = 0
-    const make = (at: number): Entry.Entry => {
+    const make = (at: number): Entry => {
       const agent: Agent = {
         key: { session: SessionId.make(`ses_${at}`), role: at % 100 === 0 ? "helper" : "main", index: 0 },
         incarnation: at + 1,
@@ -161,7 +167,7 @@ describe("the index of agents", () => {
           return {}
         }
       })
-      return Entry.make(agent)
+      return new Entry(agent, keeper)
     }
     const entries = Array.from({ length: 10_000 }, (_, at) => make(at))
     for (const entry of entries) index.add(entry)

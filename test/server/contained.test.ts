@@ -90,8 +90,8 @@ const runtime = (sabotage: Sabotage, directory: string) =>
       Effect.map(MemoryRegistry.make, (registry) =>
         Registry.of({
           ...registry,
-          register: (registration) =>
-            Effect.map(registry.register(registration), (handle) => ({
+          enter: (registration) =>
+            Effect.map(registry.enter(registration), (handle) => ({
               get agent() {
                 return handle.agent
               },

@@ -13,13 +13,13 @@ const settingsFrom = (pools: string) =>
   )
 
 describe("the pools of a server", () => {
-  it.effect("are tools, cpu and exports, and those that one adds", () =>
+  it.effect("are tools, cpu, exports and mcp, and those that one adds", () =>
     Effect.gen(function* () {
       const { pools, ...tools } = yield* WorkerPool.use(({ status }) => status)
       assert.deepInclude(tools, { permits: 3, capacity: 50, patience: 30_000 })
       assert.deepStrictEqual(
         pools.map(({ name }) => name),
-        ["tools", "browsers", "cpu", "exports"]
+        ["tools", "browsers", "cpu", "exports", "mcp"]
       )
       assert.deepInclude(pools[1], { permits: 2, min: 2, max: 5, capacity: 9, patience: 5_000 })
       assert.deepInclude(pools[3], { permits: 1, capacity: 50 })
@@ -90,11 +90,11 @@ describe("the pools of a server", () => {
         const id = yield* pool.submit(task(yield* tool("render", "exports")))
         assert.strictEqual((yield* pool.get(id)).pool, "exports")
         const refusal = yield* Effect.flip(pool.submit(task(yield* tool("lost", "nowhere"))))
-        assert.strictEqual(refusal.message, `no pool "nowhere"; there are tools, cpu, exports`)
+        assert.strictEqual(refusal.message, `no pool "nowhere"; there are tools, cpu, exports, mcp`)
         const { pools } = yield* pool.status
         assert.deepStrictEqual(
           pools.map(({ running }) => running),
-          [0, 0, 1]
+          [0, 0, 1, 0]
         )
       }).pipe(Effect.provide(Runtime.layerMemory()))
     })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { mainOf } from "../../services/registry/Agent.ts"
-import { bounded, type Entry, fromEvents, toldOf } from "../../services/session/Conversation.ts"
+import { bounded, type Entry, fromEvents, toldOf, WINDOW, windowAfter } from "../../services/session/Conversation.ts"
 import * as Topic from "../../services/events/Topic.ts"
 import { CallId, MessageId, SessionId, TurnId } from "../../services/session/SessionId.ts"
 
@@ -26,6 +26,28 @@ describe("what a model is shown", () => {
     assert.deepStrictEqual(shown.at(-1), user("last"))
     assert.isAtMost(shown.length, 200)
     assert.isAtLeast(shown.length, 198)
+  })
+
+  it("begins where it began before for many turns, so that providers find it in their cache", () => {
+    const turns = 2_000
+    /** As a session's journal grows: four events a turn, of which the model is shown two. */
+    const all = Array.from({ length: turns }, (_, n): ReadonlyArray<Entry> => [
+      { ...user(`q${n}`), sequence: 4 * n + 2 },
+      { ...said(`a${n}`), sequence: 4 * n + 3 }
+    ]).flat()
+    const first = new Set<number>()
+    let fewest = Infinity
+    for (let turn = 500; turn < turns; turn++) {
+      const sequence = 4 * turn + 2
+      const after = windowAfter(sequence)
+      assert.isAtMost(sequence - after, WINDOW)
+      const shown = bounded(all.filter((entry) => entry.sequence > after && entry.sequence <= sequence))
+      assert.strictEqual(shown[0]?._tag, "User")
+      first.add(shown[0]?.sequence ?? 0)
+      fewest = Math.min(fewest, shown.length)
+    }
+    assert.isBelow(first.size, (turns - 500) / 10)
+    assert.isAbove(fewest, 150)
   })
 
   it("always has the message that is being answered", () => {

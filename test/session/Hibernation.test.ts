@@ -35,6 +35,7 @@ describe("hibernation", () => {
         Effect.forkChild({ startImmediately: true })
       )
       yield* breathe
+      const before = yield* registry.lookup(keyOf(id))
       yield* TestClock.adjust("4 minutes")
       assert.strictEqual((yield* sessions.countChildren).active, 1)
       yield* TestClock.adjust("1 minute")
@@ -48,7 +49,7 @@ describe("hibernation", () => {
       assert.strictEqual((yield* manager.list({ limit: 1 }))[0]?.status, "hibernated")
       yield* manager.send({ sessionId: id, text: "again" })
       yield* ended(id, 2)
-      assert.strictEqual((yield* registry.lookup(keyOf(id))).status, "idle")
+      assert.deepStrictEqual(yield* registry.lookup(keyOf(id)), before)
       assert.deepInclude(yield* manager.get(id), { status: "idle", messages: 4 })
       assert.deepStrictEqual(yield* Fiber.join(reader), [
         "SessionHibernated",

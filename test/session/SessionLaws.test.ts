@@ -27,7 +27,10 @@ const Step = Schema.Literals([
   "interrupt",
   "roll back",
   "delegate",
-  "delegate and ask"
+  "delegate and ask",
+  "be asked",
+  "reply",
+  "delegate and be asked"
 ])
 
 describe("laws of sessions", () => {
@@ -96,6 +99,26 @@ describe("laws of sessions", () => {
                       )
                     )
                   )
+                  break
+                case "be asked":
+                  yield* go(manager.send({ sessionId: id, text: "/tool asks_again" }))
+                  break
+                case "reply":
+                  yield* go(
+                    Effect.flatMap(manager.questions(id), (asked) =>
+                      Effect.forEach(asked, ({ questionId }) =>
+                        manager.answerQuestion({
+                          sessionId: id,
+                          questionId,
+                          action: "accept",
+                          content: { colour: "red" }
+                        })
+                      )
+                    )
+                  )
+                  break
+                case "delegate and be asked":
+                  yield* go(manager.send({ sessionId: id, text: '/tool delegate {"task":"/tool asks"}' }))
                   break
                 case "delegate":
                   yield* go(

@@ -1,116 +1,20 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Result, Schema } from "effect"
+import { Duration, Effect, Schema, Stream } from "effect"
 import type { Prompt } from "effect/ai"
-import { promptOf } from "../../layers/session/Prompt.ts"
-import { LOCAL } from "../../services/access/Person.ts"
-import type { Recorded } from "../../services/events/RuntimeEvent.ts"
-import * as Topic from "../../services/events/Topic.ts"
-import { PermissionId } from "../../services/permission/Permission.ts"
+import { createAnthropic } from "@ai-sdk/anthropic"
+import { createOpenAI } from "@ai-sdk/openai"
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
+import * as AiSdkModel from "../../layers/model/AiSdkModel.ts"
+import { offered, promptOf } from "../../layers/session/Prompt.ts"
 import { fromEvents } from "../../services/session/Conversation.ts"
-import { Command, decide } from "../../services/session/decide.ts"
-import type { SessionEvent, ToolOutcome } from "../../services/session/SessionEvent.ts"
-import { CallId, MessageId, SessionId, TurnId } from "../../services/session/SessionId.ts"
 import { fold, type SessionState } from "../../services/session/SessionState.ts"
+import type { Recorded } from "../../services/events/RuntimeEvent.ts"
+import { journalOf, Step } from "../support/randomJournal.ts"
 import { assertLaws } from "../support/sessionLaws.ts"
-
-const id = SessionId.make("ses_random")
-const topic = Topic.ofSession(id)
-
-const Step = Schema.Struct({
-  kind: Schema.Literals([
-    "send",
-    "interrupt",
-    "roll back",
-    "round",
-    "round",
-    "settle",
-    "settle",
-    "answer",
-    "end",
-    "compact"
-  ]),
-  n: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 7 })),
-  flag: Schema.Boolean
-})
-
-/** A journal as a session makes it: whatever is decided follows from what was before. */
-const journalOf = (steps: ReadonlyArray<typeof Step.Type>): ReadonlyArray<Recorded> => {
-  const events: Array<Recorded> = []
-  let state: SessionState | undefined
-  let count = 0
-  const add = (event: SessionEvent) => {
-    const recorded = { topic, sequence: events.length + 1, at: 0, event }
-    events.push(recorded)
-    state = fold(state, recorded)
-  }
-  add({ _tag: "SessionStarted", title: "", agentType: "default", metadata: {} })
-  const give = (command: Command) => {
-    if (state === undefined) return
-    const decision = decide(state, command)
-    if (Result.isSuccess(decision)) decision.success.forEach(add)
-  }
-  const begin = () => give(Command.StartTurn({ turnId: TurnId.make(`turn_${count++}`) }))
-  for (const { flag, kind, n } of steps) {
-    const turnId: TurnId = state?.turn?.id ?? TurnId.make("turn_none")
-    const messageId = MessageId.make(`msg_${count++}`)
-    const text = flag ? { messageId: MessageId.make(`msg_a${count}`), text: `said ${count}` } : undefined
-    const outcome: ToolOutcome = flag ? { _tag: "ToolCompleted", result: n } : { _tag: "ToolCancelled" }
-    const call = state?.calls[n % Math.max(1, state.calls.length)]
-    switch (kind) {
-      case "send":
-        give(Command.Send({ messageId, text: kind }))
-        break
-      case "interrupt":
-        give(Command.Send({ messageId, text: kind, whenBusy: "interrupt" }))
-        break
-      case "roll back":
-        give(Command.Send({ messageId, text: kind, whenBusy: "rollback" }))
-        break
-      case "round": {
-        // The turn asks for calls only once those before are settled.
-        if ((state?.calls.length ?? 0) > 0) break
-        const calls = Array.from({ length: 1 + (n % 4) }, (_, index) => ({
-          callId: CallId.make(`call_${count++}`),
-          tool: "echo",
-          args: { n },
-          ...(n === 7 && { outcome }),
-          ...(n > 4 &&
-            n < 7 && {
-              asks: { permissionId: PermissionId.make(`perm_${count}${index}`), classes: [], hash: "h", expiresAt: 9 }
-            })
-        }))
-        give(Command.RequestCalls({ turnId, text, calls }))
-        break
-      }
-      case "settle":
-        if (call !== undefined) give(Command.SettleCall({ callId: call.callId, outcome }))
-        break
-      case "answer": {
-        const [asked] = state?.permission.pending ?? []
-        if (asked === undefined) break
-        const { permissionId } = asked
-        const decision = flag ? ("allow" as const) : ("deny" as const)
-        give(Command.AnswerPermission({ permissionId, decision, hash: "h", person: LOCAL, allowed: undefined, now: 1 }))
-        break
-      }
-      case "compact":
-        give(
-          Command.Compact({
-            turnId,
-            upTo: Math.max(0, (state?.sequence ?? 0) - n),
-            dropped: 1,
-            summary: flag ? "the summary" : undefined
-          })
-        )
-        break
-      case "end":
-        give(Command.EndTurn({ turnId, text, outcome: flag ? "completed" : "cancelled", failure: undefined }))
-        break
-    }
-    if (state?.turn === undefined) begin()
-  }
-  return events
-}
+import { anthropicWire } from "../support/wire/AnthropicWire.ts"
+import { chatWire } from "../support/wire/ChatWire.ts"
+import { responsesWire } from "../support/wire/ResponsesWire.ts"
+import { bytesOf, text, type Wire } from "../support/wire/Wire.ts"
 
 /** Every call has its result in the message after it, in the order of the calls, and no result is without its call. */
 const assertPaired = ({ content }: Prompt.Prompt): void => {
@@ -131,6 +35,43 @@ const assertPaired = ({ content }: Prompt.Prompt): void => {
   })
 }
 
+/** A provider that refuses what the real one does. */
+const strict = (wire: Wire): typeof fetch => {
+  const read = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Json))
+  return (_, init) => {
+    wire.hear(read(init?.body), Object.fromEntries(new Headers(init?.headers)))
+    return Promise.resolve(new Response(Buffer.from(bytesOf(wire.answer([text("ok")])))))
+  }
+}
+
+const key = { apiKey: "sk-test", baseURL: "http://127.0.0.1/v1" }
+const providers = [
+  createAnthropic({ ...key, fetch: strict(anthropicWire) })(anthropicWire.model),
+  createOpenAI({ ...key, fetch: strict(responsesWire) })(responsesWire.model),
+  createOpenAICompatible({ ...key, name: "local", fetch: strict(chatWire) })(chatWire.model)
+]
+
+const tools = offered([
+  {
+    name: "echo",
+    description: "",
+    parameters: { type: "object" },
+    annotations: {
+      weight: "fast",
+      idempotent: true,
+      classes: [],
+      needsPermission: false,
+      deadline: Duration.minutes(1),
+      hardCap: Duration.minutes(1)
+    },
+    check: () => Effect.succeed([]),
+    run: () => Effect.succeed(null)
+  }
+])
+
+const isInTurn = (events: ReadonlyArray<Recorded>): boolean =>
+  events.reduce<SessionState | undefined>((state, event) => fold(state, event), undefined)?.turn !== undefined
+
 describe("what reaches a provider", () => {
   it.prop(
     "has no call without its result and no result without its call, wherever the process died",
@@ -147,5 +88,36 @@ describe("what reaches a provider", () => {
       }
     },
     { arbitrary: { runs: 500 } }
+  )
+
+  it.effect.prop(
+    "is taken by providers as strict as Anthropic and OpenAI, whatever has happened to the session",
+    [Schema.Array(Step).check(Schema.isMinLength(5), Schema.isMaxLength(60)), Schema.Finite],
+    ([steps, share]) =>
+      Effect.gen(function* () {
+        const events = journalOf(steps)
+        let died = Math.floor((Math.abs(share) % 1) * events.length)
+        // An append is written whole or not at all.
+        while (died > 0 && events[died - 1]?.at === events[died]?.at) died++
+        for (const end of [events.length, died]) {
+          const read = events.slice(0, end)
+          // A model is asked in a turn, and at no other time.
+          if (!isInTurn(read)) continue
+          const prompt = promptOf(fromEvents(read), "be brief")
+          for (const provider of providers) {
+            const model = yield* AiSdkModel.make({ model: provider, providerOptions: { openai: { store: false } } })
+            const answer = yield* Stream.runCollect(
+              model.streamText({
+                prompt,
+                toolkit: tools,
+                disableToolCallResolution: true,
+                toolCallValidation: "deferred"
+              })
+            )
+            assert.strictEqual(answer.at(-1)?.type, "finish")
+          }
+        }
+      }),
+    { arbitrary: { runs: process.env["ESPALIER_LONG"] === "1" ? 10_000 : 300 }, timeout: 600_000 }
   )
 })

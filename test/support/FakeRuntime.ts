@@ -56,6 +56,7 @@ const Sessions = Layer.effect(
             updatedAt: 0,
             queued: 0,
             permissions: [],
+            questions: [],
             workers: [],
             subSessions: [],
             sequence: 1

@@ -8,6 +8,10 @@ export interface Behaviour {
   call?: "answer" | "huge" | "huge_stream" | "fail" | "never"
   /** The status of every answer. */
   status?: number
+  /** Where every request is sent instead: the status, and what stands for the address. */
+  redirect?: { readonly status: number; readonly to: string }
+  /** How their ids begin. */
+  session?: string
   /** Sessions are handed out, and this many requests later forgotten. */
   forgetsAfter?: number
 }
@@ -36,7 +40,7 @@ export const httpServer = (behaviour: Behaviour) =>
       if (id === undefined) return void response.writeHead(202).end()
       const headers = {
         "content-type": "application/json",
-        ...(behaviour.forgetsAfter === undefined ? {} : { "mcp-session-id": `s${session}` })
+        ...(behaviour.forgetsAfter === undefined ? {} : { "mcp-session-id": `${behaviour.session ?? "s"}-${session}` })
       }
       const reply = (result: object) =>
         void response.writeHead(200, headers).end(JSON.stringify({ jsonrpc: "2.0", id, result }))
@@ -44,7 +48,10 @@ export const httpServer = (behaviour: Behaviour) =>
         session++
         requests = 0
         return void response
-          .writeHead(200, { ...headers, ...("mcp-session-id" in headers ? { "mcp-session-id": `s${session}` } : {}) })
+          .writeHead(200, {
+            ...headers,
+            ...("mcp-session-id" in headers ? { "mcp-session-id": `${behaviour.session ?? "s"}-${session}` } : {})
+          })
           .end(
             JSON.stringify({
               jsonrpc: "2.0",
@@ -84,6 +91,10 @@ export const httpServer = (behaviour: Behaviour) =>
       seen.headers.push(request.headers)
       void read(request).then((message) => {
         seen.methods.push(`${request.method} ${message.method ?? ""}`.trim())
+        const { redirect } = behaviour
+        if (redirect !== undefined && request.url !== redirect.to) {
+          return response.writeHead(redirect.status, { location: redirect.to }).end()
+        }
         if (behaviour.status !== undefined) return response.writeHead(behaviour.status).end()
         if (request.method === "DELETE") return response.writeHead(200).end()
         if (request.method !== "POST") return response.writeHead(405).end()

@@ -6,6 +6,7 @@ import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as MemoryMcpApprovals from "../../layers/mcp/MemoryMcpApprovals.ts"
 import * as SupervisedMcpServers from "../../layers/mcp/SupervisedMcpServers.ts"
 import * as PersistenceBreakers from "../../layers/limits/PersistenceBreakers.ts"
+import * as JournaledSessionRecords from "../../layers/session/JournaledSessionRecords.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
 import * as ReapedProcesses from "../../layers/processes/ReapedProcesses.ts"
@@ -60,6 +61,7 @@ export const layer = (declared: McpServerDeclarations, { approvals, questions = 
     ...options
   }).pipe(
     Layer.provide(ReapedProcesses.layer),
+    Layer.provide(JournaledSessionRecords.layer),
     Layer.provide(Layer.succeed(McpQuestions, questions)),
     Layer.provide(approvals ?? MemoryMcpApprovals.layer),
     Layer.provideMerge(PersistenceBreakers.layer()),

@@ -34,9 +34,11 @@ export class PseudoTerminal {
   readonly process: ChildProcess
   readonly status: Promise<number | null>
   readonly rows: number
+  readonly columns: number
 
   constructor(rows: number, columns: number, url: string, args: ReadonlyArray<string>) {
     this.rows = rows
+    this.columns = columns
     const entry = fileURLToPath(new URL("../../src/cli/espalier.ts", import.meta.url))
     this.process = spawn("python3", ["-c", driver, `${rows}`, `${columns}`, process.execPath, entry, ...args], {
       env: { PATH: process.env["PATH"], TERM: "xterm-256color", ESPALIER_URL: url },
@@ -46,6 +48,11 @@ export class PseudoTerminal {
     this.status = once(this.process, "close").then(([status]) => status as number | null)
   }
 
+  /** What stands on the screen now. */
+  get screen(): Screen {
+    return new Screen(this.rows, this.output, this.columns)
+  }
+
   type(text: string): void {
     this.process.stdin?.write(text)
   }
@@ -53,7 +60,7 @@ export class PseudoTerminal {
   /** Returns once what stands on the screen holds. */
   async until(holds: (screen: Screen) => boolean): Promise<Screen> {
     for (;;) {
-      const screen = new Screen(this.rows, this.output)
+      const { screen } = this
       if (holds(screen)) return screen
       const { stdout } = this.process
       const more =
@@ -82,12 +89,16 @@ export class Screen {
   lines: Array<string> = [""]
   isCursorShown = true
   wraps = true
+  takesPastes = false
   /** How far up the cursor has gone at a time. */
   readonly climbs: Array<number> = []
   private row = 0
   private column = 0
+  private readonly columns: number
 
-  constructor(rows: number, output: string) {
+  /** Without a width, lines are as long as they like. */
+  constructor(rows: number, output: string, columns = Number.POSITIVE_INFINITY) {
+    this.columns = columns
     for (const [token] of output.matchAll(/\u001b\[\??([\d;]*)[A-Za-z]|[\r\n]|[^\u001b\r\n]+/g)) this.take(token)
     // What has scrolled off the top is out of sight, and out of reach.
     this.lines = this.lines.slice(-rows)
@@ -98,6 +109,11 @@ export class Screen {
     if (climb !== null) {
       this.climbs.push(Number(climb[1]))
       this.row -= Number(climb[1])
+      return
+    }
+    const column = /^\u001b\[(\d+)G$/.exec(token)
+    if (column !== null) {
+      this.column = Number(column[1]) - 1
       return
     }
     switch (token) {
@@ -112,12 +128,17 @@ export class Screen {
         this.lines[this.row] = this.text.slice(0, this.column)
         return
       case "\u001b[J":
+      case "\u001b[0J":
         this.lines.length = this.row + 1
         this.lines[this.row] = this.text.slice(0, this.column)
         return
       case "\u001b[?25l":
       case "\u001b[?25h":
         this.isCursorShown = token.endsWith("h")
+        return
+      case "\u001b[?2004h":
+      case "\u001b[?2004l":
+        this.takesPastes = token.endsWith("h")
         return
       case "\u001b[?7l":
       case "\u001b[?7h":
@@ -126,10 +147,22 @@ export class Screen {
       default:
         if (token.startsWith("\u001b") && !token.endsWith("m")) throw new Error(`unknown: ${JSON.stringify(token)}`)
         if (token.startsWith("\u001b")) return
-        this.lines[this.row] =
-          this.text.slice(0, this.column).padEnd(this.column) + token + this.text.slice(this.column + token.length)
-        this.column += token.length
+        this.write(token)
     }
+  }
+
+  private write(text: string): void {
+    // A row that is full is left with the next character, and no sooner.
+    if (this.wraps && this.column >= this.columns) {
+      this.row++
+      this.column = 0
+      this.lines[this.row] ??= ""
+    }
+    const here = this.wraps ? text.slice(0, this.columns - this.column) : text
+    this.lines[this.row] =
+      this.text.slice(0, this.column).padEnd(this.column) + here + this.text.slice(this.column + here.length)
+    this.column += here.length
+    if (here.length < text.length) this.write(text.slice(here.length))
   }
 
   private get text(): string {

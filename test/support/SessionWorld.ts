@@ -1,9 +1,11 @@
 /** Everything around sessions: a journal that outlives the process, and processes that come and go. */
 import { Context, Deferred, Effect, Layer, Schema, Stream } from "effect"
 import type { LanguageModel } from "effect/ai"
+import * as NoMcpServers from "../../layers/mcp/NoMcpServers.ts"
 import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as MemoryJournal from "../../layers/journal/MemoryJournal.ts"
 import * as OfflineModel from "../../layers/model/OfflineModel.ts"
+import * as LocalSessionDesk from "../../layers/session/LocalSessionDesk.ts"
 import * as LocalSessionManager from "../../layers/session/LocalSessionManager.ts"
 import * as FiberSupervisor from "../../layers/supervision/FiberSupervisor.ts"
 import * as RuntimeTree from "../../layers/supervision/RuntimeTree.ts"
@@ -19,6 +21,7 @@ import { Journal } from "../../services/journal/Journal.ts"
 import { StorageUnavailable } from "../../services/journal/StorageError.ts"
 import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
 import * as Compaction from "../../services/session/Compaction.ts"
+import { SessionDesk } from "../../services/session/SessionDesk.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import * as Tool from "../../services/tools/Tool.ts"
 
@@ -88,7 +91,39 @@ const tool = (name: string, options: Partial<Tool.Options<{ readonly text?: stri
     })
   )
 
+/** Asks the person of the session as an MCP server would, and says what it heard. */
+const asks = (name: string, idempotent = false) =>
+  Effect.flatMap(Effect.all([SessionDesk, SessionWorld]), ([desk, world]) =>
+    Tool.make<{ readonly text?: string }, string, Tool.ToolCall>({
+      name,
+      description: "asks",
+      parameters: Schema.Struct({ text: Schema.optionalKey(Schema.String) }),
+      result: Schema.String,
+      weight: "heavy",
+      idempotent,
+      deadline: "1 hour",
+      run: ({ text = "which colour?" }) =>
+        Effect.flatMap(Tool.ToolCall, ({ sessionId }) => {
+          world.runs.push(name)
+          return Effect.map(desk.ask({ sessionId, server: "paint", message: text, schema: colour }), (answer) =>
+            JSON.stringify(answer)
+          )
+        })
+    })
+  )
+
+export const colour = {
+  type: "object",
+  properties: {
+    colour: { type: "string", enum: ["red", "green"] },
+    coats: { type: "integer", minimum: 1, default: 2 }
+  },
+  required: ["colour"]
+}
+
 const toolSet = ToolSet.layer([
+  asks("asks"),
+  asks("asks_again", true),
   tool("echo", { idempotent: true }),
   tool("wait_once"),
   tool("wait_again", { idempotent: true }),
@@ -133,8 +168,8 @@ export const layerProcess = ({
       Layer.succeed(AgentTypes, new Map(agentTypes.map((type) => [type.name, type])))
     ]),
     Layer.provideMerge(BoundedWorkerPool.layer(pool).pipe(Layer.provide(TokenRateLimits.layer()))),
-    Layer.provideMerge(Layer.mergeAll(toolSet, model)),
-    Layer.provideMerge(MemoryRegistry.layer),
+    Layer.provideMerge(Layer.mergeAll(toolSet, model, NoMcpServers.layer)),
+    Layer.provideMerge(Layer.mergeAll(MemoryRegistry.layer, LocalSessionDesk.layer)),
     Layer.provideMerge(PubSubEventBus.layer()),
     Layer.provideMerge(tree)
   )

@@ -19,6 +19,8 @@ import { limits as results } from "../../services/mcp/callResult.ts"
 import { limits as definitions } from "../../services/mcp/ToolDefinition.ts"
 import { MAILBOX_CAPACITY } from "../../services/session/decide.ts"
 import { EXPIRY } from "../../services/permission/Permission.ts"
+import { limits as forms } from "../../services/question/Form.ts"
+import { EXPIRY as questionExpiry, MAX_OPEN, MAX_TEXT } from "../../services/question/Question.ts"
 import { MAX_ATTACHMENTS, MAX_CHARACTERS } from "../../services/session/MessageAttachment.ts"
 import { DEADLINE, IDLE_LIMIT, MAX_LIVE } from "../../services/session/SubSession.ts"
 import { MAX_NAMES } from "../../services/session/presenceOf.ts"
@@ -298,6 +300,42 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
       beyond: "the call is not sent",
       failure: "mcp_server_busy"
     },
+    {
+      what: "calls under way, a quarter of them for one server",
+      byDefault: count(settings.mcp.permits),
+      setting: "ESPALIER_MCP_PERMITS",
+      ...times("1", "256"),
+      refuses: ["0", "257"],
+      option: "mcp.permits",
+      beyond: "they wait, in the pool `mcp`"
+    },
+    {
+      what: "calls that wait, a quarter of them for one server",
+      byDefault: count(settings.mcp.queue),
+      setting: "ESPALIER_MCP_QUEUE",
+      ...times("0", "100000"),
+      refuses: ["-1", "100001"],
+      option: "mcp.queue",
+      beyond: "refused",
+      error: "QuotaExceeded",
+      failure: "quota_exceeded"
+    },
+    {
+      what: "servers of sessions that run, all together",
+      byDefault: count(settings.mcp.instances),
+      setting: "ESPALIER_MCP_INSTANCES",
+      ...times("1", "10000"),
+      refuses: ["0", "10001"],
+      option: "mcp.instances",
+      beyond: "the call that would begin one fails",
+      failure: "mcp_too_many_instances"
+    },
+    {
+      what: "what a server of a session may have nothing to do",
+      byDefault: time("30 minutes"),
+      option: "`idle` of its declaration",
+      beyond: "it is stopped, and begins again with the next call"
+    },
     { what: "tools of a server", byDefault: count(definitions.tools), beyond: "left out, and counted" },
     { what: "a tool's description", byDefault: `${count(definitions.description)} characters`, beyond: "cut" },
     { what: "a tool's schema", byDefault: bytes(definitions.schema), beyond: "the tool is refused" },
@@ -307,6 +345,25 @@ export const sections = (settings: Settings): Readonly<Record<string, ReadonlyAr
       what: "requests of a server to the model, a minute",
       byDefault: count(samplingBudget.perMinute),
       beyond: "refused"
+    },
+    { what: "characters of one", byDefault: count(samplingBudget.characters), beyond: "refused" },
+    {
+      what: "tokens of its answer",
+      byDefault: `as many as it asks for, ${count(samplingBudget.tokens)} at most`,
+      beyond: "cut, and said so"
+    },
+    { what: "questions that wait in a session", byDefault: count(MAX_OPEN), beyond: "declined" },
+    { what: "a question that waits for its answer", byDefault: time(questionExpiry), beyond: "cancelled" },
+    {
+      what: "the form of a question",
+      byDefault: `${count(forms.fields)} fields, ${count(forms.options)} choices of one, ${count(forms.characters)} characters`,
+      beyond: "declined"
+    },
+    {
+      what: "a text of an answer",
+      byDefault: `${count(MAX_TEXT)} characters`,
+      beyond: "refused",
+      error: "InvalidInput"
     }
   ],
   Pools: [

@@ -9,6 +9,7 @@ export const assertLaws = (events: ReadonlyArray<RuntimeEvent>): void => {
   const answered = new Set<string>()
   const subs = new Map<string, "alive" | "ended">()
   const permissions = new Map<string, "pending" | "allow" | "deny">()
+  const questions = new Map<string, string>()
   events.forEach((event, index) => {
     assert.isTrue((event._tag === "SessionStarted") === (index === 0), "starts once, first")
     switch (event._tag) {
@@ -45,6 +46,15 @@ export const assertLaws = (events: ReadonlyArray<RuntimeEvent>): void => {
         assert.strictEqual(permissions.get(event.permissionId), "pending", "answered once")
         permissions.set(event.permissionId, event.decision)
         break
+      case "QuestionAsked":
+        assert.isTrue(event.path !== undefined || Array.from(calls.values()).includes("asked"), "a call asks")
+        assert.isFalse(questions.has(event.questionId), "asked once")
+        questions.set(event.questionId, "pending")
+        break
+      case "QuestionSettled":
+        assert.strictEqual(questions.get(event.questionId), "pending", "a question is settled once")
+        questions.set(event.questionId, event.action)
+        break
       case "ToolCallQueued":
         assert.strictEqual(calls.get(event.callId), "asked", "a call that is not settled goes to the pool")
         break
@@ -68,7 +78,8 @@ export const assertLaws = (events: ReadonlyArray<RuntimeEvent>): void => {
         assert.isFalse(Array.from(turns.values()).includes("running"), "no turn outlives its session")
         assert.isFalse(Array.from(calls.values()).includes("asked"), "no call outlives its session")
         assert.isFalse(Array.from(subs.values()).includes("alive"), "no sub-session outlives its session")
-        assert.isFalse(Array.from(permissions.values()).includes("pending"), "no question outlives its session")
+        assert.isFalse(Array.from(permissions.values()).includes("pending"), "no permission outlives its session")
+        assert.isFalse(Array.from(questions.values()).includes("pending"), "no question outlives its session")
         break
       default:
         break

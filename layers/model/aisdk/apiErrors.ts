@@ -21,7 +21,9 @@ const LONGEST_WAIT = Duration.hours(1)
 
 const TOO_LONG =
   /context[_ ]?(length|window|size)|maximum context|(prompt|input|request|conversation) (is|are|was) too (long|large)|too many (input )?tokens|exceeds? the (available )?context|reduce the length/i
-const NO_QUOTA = /insufficient[_ ]quota|exceeded your current quota|billing|credit balance|payment required/i
+// Not every word of billing: who is asked too often may point to the page where more can be bought.
+const NO_QUOTA =
+  /insufficient[_ ]quota|exceeded your current quota|billing[_ ](error|hard[_ ]limit|not[_ ]active)|credit balance|payment required/i
 const FILTERED = /content[_ ](policy|filter)|safety (system|filter)|flagged as/i
 const LIMITED = /rate[_ ]limit|too many requests/i
 const BAD_KEY = /invalid[_ ]api[_ ]key|incorrect api key|authentication[_ ]error|unauthorized/i
@@ -61,6 +63,9 @@ const unavailable = ({ description, retryAfter, status }: Told) =>
     metadata: retryAfter === undefined ? {} : write({ retryAfter: Duration.toMillis(retryAfter) })
   })
 
+const tooLong = (description: string) =>
+  new AiError.InvalidRequestError({ description, metadata: write({ code: "context_too_long" }) })
+
 /** By status first, and by the words where statuses are ambiguous. */
 const reasonOf = (told: Told): AiError.AiErrorReason => {
   const { description, retryAfter, status, words } = told
@@ -71,6 +76,9 @@ const reasonOf = (told: Told): AiError.AiErrorReason => {
       return new AiError.QuotaExhaustedError({})
     case 403:
       return new AiError.AuthenticationError({ kind: "InsufficientPermissions", description })
+    // By its bytes, whatever its tokens.
+    case 413:
+      return tooLong(description)
     case 408:
     case 409:
     case 425:
@@ -81,9 +89,7 @@ const reasonOf = (told: Told): AiError.AiErrorReason => {
         return new AiError.RateLimitError(retryAfter === undefined ? {} : { retryAfter })
       }
       if (status !== undefined && status >= 500) return unavailable(told)
-      if (TOO_LONG.test(words)) {
-        return new AiError.InvalidRequestError({ description, metadata: write({ code: "context_too_long" }) })
-      }
+      if (TOO_LONG.test(words)) return tooLong(description)
       if (FILTERED.test(words)) return new AiError.ContentPolicyError({ description })
       if (status !== undefined && status >= 400) return new AiError.InvalidRequestError({ description })
       if (BAD_KEY.test(words)) return new AiError.AuthenticationError({ kind: "InvalidKey", description })
@@ -138,6 +144,29 @@ const isMalformed = (error: unknown): boolean =>
   InvalidResponseDataError.isInstance(error) ||
   EmptyResponseBodyError.isInstance(error)
 
+/** A stream that ended without the word that it is whole: neither its text nor its calls are. */
+export const cutOff = new AiError.NetworkError({
+  reason: "TransportError",
+  method: "POST",
+  url: "",
+  description: "the answer broke off before its end"
+})
+
+/** Kinds of events that the formats without a type of their own, or with a closed list of them, know. */
+const KNOWN = /^(message_(start|delta|stop)|content_block_(start|delta|stop)|ping|error)$/
+
+/** Providers add kinds of events, and want those that are not known yet to be passed over. */
+export const isUnknownEvent = (error: unknown): boolean => {
+  const value: unknown = TypeValidationError.isInstance(error) ? error.value : undefined
+  return (
+    Predicate.hasProperty(value, "type") &&
+    Predicate.isString(value.type) &&
+    !KNOWN.test(value.type) &&
+    !Predicate.hasProperty(value, "choices") &&
+    !Predicate.hasProperty(value, "error")
+  )
+}
+
 /** Of whatever a provider throws, rejects with, or sends as an error. `now` in milliseconds, for dates. */
 export const toReason = (error: unknown, now: number, url = ""): AiError.AiErrorReason => {
   if (AiError.isAiErrorReason(error)) return error
@@ -152,5 +181,12 @@ export const toReason = (error: unknown, now: number, url = ""): AiError.AiError
     return lost(url, error)
   }
   const description = describe(messageOf(error))
-  return reasonOf({ status: undefined, description, words: description, retryAfter: undefined })
+  // Of an error that came in a stream the adapter knows which status it would have been.
+  const status = Predicate.hasProperty(error, "statusCode") ? error.statusCode : undefined
+  return reasonOf({
+    status: Predicate.isNumber(status) ? status : undefined,
+    description,
+    words: description,
+    retryAfter: undefined
+  })
 }

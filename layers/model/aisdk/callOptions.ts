@@ -12,8 +12,11 @@ import type {
   SharedV4ProviderOptions
 } from "@ai-sdk/provider"
 import { Schema } from "effect"
-import { type LanguageModel, type Prompt, Tool } from "effect/ai"
+import { AiError, type LanguageModel, type Prompt, Tool } from "effect/ai"
 import { isOwn } from "../../../services/model/ownMetadata.ts"
+import * as promptCache from "./promptCache.ts"
+import { rootObject } from "./toolSchema.ts"
+import { wellFormed } from "./wellFormed.ts"
 
 type FunctionTool = LanguageModelV4FunctionTool
 type Options = { readonly providerOptions?: SharedV4ProviderOptions }
@@ -42,13 +45,13 @@ const filePart = (part: Prompt.FilePart): LanguageModelV4FilePart => ({
 
 const resultPart = (part: Prompt.ToolResultPart): LanguageModelV4ToolResultPart => {
   const { isFailure, result } = part
-  const value = isJson(result) ? result : (JSON.stringify(result) ?? "nothing")
+  const value = wellFormed(isJson(result) ? result : (JSON.stringify(result) ?? "nothing"))
   const output: LanguageModelV4ToolResultPart["output"] =
     part.modelOutput !== undefined
       ? {
           type: "content",
           value: part.modelOutput.map((piece) =>
-            piece.type === "text" ? { type: "text", text: piece.text } : filePart(piece)
+            piece.type === "text" ? { type: "text", text: piece.text.toWellFormed() } : filePart(piece)
           )
         }
       : typeof value === "string"
@@ -63,9 +66,9 @@ const assistantContent = (parts: ReadonlyArray<Prompt.AssistantMessagePart>): As
   parts.flatMap((part): AssistantContent => {
     switch (part.type) {
       case "text":
-        return [{ type: "text", text: part.text, ...optionsOf(part) }]
+        return [{ type: "text", text: part.text.toWellFormed(), ...optionsOf(part) }]
       case "reasoning":
-        return [{ type: "reasoning", text: part.text, ...optionsOf(part) }]
+        return [{ type: "reasoning", text: part.text.toWellFormed(), ...optionsOf(part) }]
       case "file":
         return [filePart(part)]
       case "tool-call":
@@ -74,7 +77,7 @@ const assistantContent = (parts: ReadonlyArray<Prompt.AssistantMessagePart>): As
             type: "tool-call",
             toolCallId: part.id,
             toolName: part.name,
-            input: part.params,
+            input: isJson(part.params) ? wellFormed(part.params) : part.params,
             ...(part.providerExecuted ? { providerExecuted: true } : undefined),
             ...optionsOf(part)
           }
@@ -90,12 +93,12 @@ const message = (message: Prompt.Message): LanguageModelV4Message => {
   const options = optionsOf(message)
   switch (message.role) {
     case "system":
-      return { role: "system", content: message.content, ...options }
+      return { role: "system", content: message.content.toWellFormed(), ...options }
     case "user":
       return {
         role: "user",
         content: message.content.map((part) =>
-          part.type === "text" ? { type: "text", text: part.text, ...optionsOf(part) } : filePart(part)
+          part.type === "text" ? { type: "text", text: part.text.toWellFormed(), ...optionsOf(part) } : filePart(part)
         ),
         ...options
       }
@@ -111,7 +114,18 @@ const message = (message: Prompt.Message): LanguageModelV4Message => {
   }
 }
 
-const promptOf = ({ content }: Prompt.Prompt): LanguageModelV4Prompt => content.map(message)
+/** What was said more than once without an answer is one message: the templates of many models take no two in a row. */
+const promptOf = ({ content }: Prompt.Prompt): LanguageModelV4Prompt => {
+  const prompt: Array<LanguageModelV4Message> = []
+  for (const next of content.map(message)) {
+    const last = prompt.at(-1)
+    const isMore = last?.role === "user" && next.role === "user"
+    if (isMore && last.providerOptions === undefined && next.providerOptions === undefined) {
+      prompt[prompt.length - 1] = { role: "user", content: [...last.content, ...next.content] }
+    } else prompt.push(next)
+  }
+  return prompt
+}
 
 const schemas = new WeakMap<Tool.Any, FunctionTool["inputSchema"]>()
 
@@ -119,7 +133,7 @@ const schemas = new WeakMap<Tool.Any, FunctionTool["inputSchema"]>()
 const schemaOf = (tool: Tool.Any): FunctionTool["inputSchema"] => {
   let schema = schemas.get(tool)
   if (schema === undefined) {
-    schema = Tool.getJsonSchema(tool)
+    schema = rootObject(Tool.getJsonSchema(tool))
     schemas.set(tool, schema)
   }
   return schema
@@ -152,27 +166,36 @@ const toolsOf = ({
   return { tools: tools.map(toolOf), toolChoice: choice }
 }
 
-const formatOf = ({
-  responseFormat
-}: LanguageModel.ProviderOptions): Pick<LanguageModelV4CallOptions, "responseFormat"> =>
-  responseFormat.type === "text"
-    ? {}
-    : {
-        responseFormat: {
-          type: "json",
-          name: responseFormat.objectName,
-          schema: Tool.getJsonSchemaFromSchema(responseFormat.schema)
-        }
-      }
+const formatOf = (
+  { responseFormat }: LanguageModel.ProviderOptions,
+  transformer: LanguageModel.CodecTransformer
+): Pick<LanguageModelV4CallOptions, "responseFormat"> => {
+  if (responseFormat.type === "text") return {}
+  try {
+    const schema = Tool.getJsonSchemaFromSchema(responseFormat.schema, { transformer })
+    return { responseFormat: { type: "json", name: responseFormat.objectName, schema } }
+  } catch (error) {
+    throw new AiError.UnsupportedSchemaError({ description: error instanceof Error ? error.message : String(error) })
+  }
+}
+
+/** Who is asked. */
+export interface Asking {
+  /** As the Vercel AI SDK names it. */
+  readonly provider: string
+  readonly providerOptions: SharedV4ProviderOptions | undefined
+  readonly codecTransformer: LanguageModel.CodecTransformer
+  readonly maxOutputTokens?: number | undefined
+}
 
 export const callOptions = (
   options: LanguageModel.ProviderOptions,
   abortSignal: AbortSignal,
-  providerOptions: SharedV4ProviderOptions | undefined
+  { codecTransformer, maxOutputTokens, provider, providerOptions }: Asking
 ): LanguageModelV4CallOptions => ({
-  prompt: promptOf(options.prompt),
-  ...toolsOf(options),
-  ...formatOf(options),
+  ...promptCache.marked({ prompt: promptOf(options.prompt), ...toolsOf(options) }, provider),
+  ...formatOf(options, codecTransformer),
   abortSignal,
+  ...(maxOutputTokens === undefined ? undefined : { maxOutputTokens }),
   ...(providerOptions === undefined ? undefined : { providerOptions })
 })

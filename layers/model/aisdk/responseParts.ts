@@ -46,7 +46,7 @@ const usageOf = ({ inputTokens, outputTokens }: LanguageModelV4Usage): typeof Re
 })
 
 const reasonOf = ({ unified }: LanguageModelV4FinishReason): Response.FinishReason =>
-  unified === "interrupted" ? "pause" : unified
+  unified === "interrupted" ? "error" : unified
 
 export const finishPart = (
   { name, price }: Answerer,
@@ -61,7 +61,8 @@ export const finishPart = (
           {
             inputTokens: usage.inputTokens.total ?? 0,
             outputTokens: usage.outputTokens.total ?? 0,
-            cachedTokens: usage.inputTokens.cacheRead ?? 0
+            cachedTokens: usage.inputTokens.cacheRead ?? 0,
+            cacheWriteTokens: usage.inputTokens.cacheWrite ?? 0
           },
           price
         )

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Schema } from "effect"
-import { Compiler } from "../../layers/mcp/ArgumentChecks.ts"
+import { Compiler } from "../../services/tools/argumentChecks.ts"
 
 const object = (properties: Schema.JsonObject, more: Schema.JsonObject = {}): Schema.JsonObject => ({
   type: "object",
@@ -8,7 +8,7 @@ const object = (properties: Schema.JsonObject, more: Schema.JsonObject = {}): Sc
   ...more
 })
 
-describe("ArgumentChecks", () => {
+describe("checks of arguments", () => {
   it("checks by the dialect that the schema names, the newest when it names none", () => {
     const compiler = new Compiler()
     const tuple = { type: "array", prefixItems: [{ type: "string" }] }

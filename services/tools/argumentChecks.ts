@@ -1,19 +1,21 @@
 /**
- * Checks of arguments against a server's JSON Schema. The schema is text from a stranger: it is compiled once, patterns
- * run in an engine whose time grows with the text alone, formats are not looked at, and one that does not compile is
- * told with the reason.
+ * Checks of arguments against a JSON Schema. The schema may be text from a stranger: it is compiled once, patterns run in an
+ * engine whose time grows with the text alone, formats are not looked at, and one that does not compile is told with
+ * the reason.
  */
 import { Ajv, type ErrorObject, type Options } from "ajv"
 import { Ajv2020 } from "ajv/dist/2020.js"
 import type { Schema } from "effect"
 import { RE2JS } from "re2js"
-import type { InputIssue } from "../../services/InvalidInput.ts"
+import type { InputIssue } from "../InvalidInput.ts"
 
 /** What is wrong with arguments; empty when they fit. */
 export type Check = (args: Schema.Json) => ReadonlyArray<InputIssue>
 
 /** Issues that are told of one call. */
 const maxIssues = 20
+/** Characters of the values that are told to be allowed. */
+const maxAllowed = 500
 /** Characters of a pattern. */
 const maxPattern = 1_000
 
@@ -37,16 +39,19 @@ const options: Options = {
   code: { regExp: Object.assign(linear, { code: "" }) }
 }
 
-const issueOf = ({ instancePath, message, params }: ErrorObject): InputIssue => ({
-  path: instancePath.slice(1).replaceAll("/", "."),
-  message:
-    "additionalProperty" in params
-      ? `there is no argument "${String(params["additionalProperty"])}"`
-      : (message ?? "it does not fit")
+const sentenceOf = ({ message, params }: ErrorObject): string => {
+  if ("additionalProperty" in params) return `there is no argument "${String(params["additionalProperty"])}"`
+  if ("allowedValues" in params) return `must be one of ${JSON.stringify(params["allowedValues"]).slice(0, maxAllowed)}`
+  return message ?? "it does not fit"
+}
+
+const issueOf = (error: ErrorObject): InputIssue => ({
+  path: error.instancePath.slice(1).replaceAll("/", "."),
+  message: sentenceOf(error)
 })
 
 /**
- * Compiles the schemas of one server, which share nothing with those of another. `compile` throws what keeps a schema
+ * Compiles the schemas of one source of tools, which share nothing with those of another. `compile` throws what keeps a schema
  * from being used.
  */
 export class Compiler {
