@@ -16,7 +16,19 @@ export const schema = (prefix: string) =>
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, "0")
 
-const random = (): string => Hex.encode(SecureRandom.randomBytesUnsafe(16))
+const BYTES = 16
+
+/** Drawn for many ids at once, since asking for some costs more than the bytes do. Each is used once. */
+let drawn: Uint8Array = new Uint8Array()
+let next = 0
+
+const random = (): string => {
+  if (next === drawn.length) {
+    drawn = SecureRandom.randomBytesUnsafe(64 * BYTES)
+    next = 0
+  }
+  return Hex.encode(drawn.subarray(next, (next += BYTES)))
+}
 
 /** A fresh id, for example `ses_019a8f3c5b2e…`. */
 export const generate = (prefix: string): Effect.Effect<string> =>

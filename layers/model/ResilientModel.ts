@@ -80,8 +80,16 @@ const makePolicy = (
     return found
   }
 
-  const count = (name: string, outcome: string) =>
-    Metric.update(Metric.withAttributes(attempts, { model: name, outcome }), 1)
+  const counters = new Map<string, typeof attempts>()
+  const count = (name: string, outcome: string) => {
+    const key = `${name} ${outcome}`
+    let counter = counters.get(key)
+    if (counter === undefined) {
+      counter = Metric.withAttributes(attempts, { model: name, outcome })
+      counters.set(key, counter)
+    }
+    return Metric.update(counter, 1)
+  }
 
   /** Waits until the provider may be asked again. Who waits has a place among the requests under way, so that few do. */
   const keepRate = (provider: string): Effect.Effect<void> =>

@@ -202,5 +202,9 @@ export const run = (around: Surroundings, host: Host): Effect.Effect<void> =>
       )
     }),
     Effect.ignore,
-    Effect.withSpan("Session.turn", { attributes: { session: host.sessionId, turn: host.turn.id } })
+    Effect.withSpan(
+      "Session.turn",
+      { attributes: { session: host.sessionId, turn: host.turn.id } },
+      { captureStackTrace: false }
+    )
   )

@@ -2,7 +2,7 @@
  * Names of what can be subscribed to. A topic is also the name of the journal's stream with the same events, so
  * replay and live delivery speak of the same sequence numbers.
  */
-import { Schema } from "effect"
+import { Brand, Schema } from "effect"
 import type { SessionId } from "../session/SessionId.ts"
 import type { WorkerId } from "../worker/WorkerId.ts"
 
@@ -25,8 +25,11 @@ export type Wildcard = typeof Wildcard.Type
 export const Subject = Schema.Union([Topic, Wildcard])
 export type Subject = typeof Subject.Type
 
-export const ofSession = (id: SessionId): Topic => Topic.make(`session:${id}`)
-export const ofWorker = (id: WorkerId): Topic => Topic.make(`worker:${id}`)
+/** Of what is one already: an id was checked where it came in, or was made here. */
+const known = Brand.nominal<Topic>()
+
+export const ofSession = (id: SessionId): Topic => known(`session:${id}`)
+export const ofWorker = (id: WorkerId): Topic => known(`worker:${id}`)
 export const agents = Topic.make("system:agents")
 export const maintenance = Topic.make("system:maintenance")
 export const health = Topic.make("system:health")

@@ -1,4 +1,4 @@
-import { Effect, Schema } from "effect"
+import { Brand, Effect, Schema } from "effect"
 import * as Identifier from "../Identifier.ts"
 
 export const SessionId = Identifier.schema("ses").pipe(Schema.brand("SessionId"))
@@ -14,7 +14,7 @@ export type TurnId = typeof TurnId.Type
 export const CallId = Identifier.schema("call").pipe(Schema.brand("CallId"))
 export type CallId = typeof CallId.Type
 
-export const generateSessionId = Effect.map(Identifier.generate("ses"), (id) => SessionId.make(id))
-export const generateMessageId = Effect.map(Identifier.generate("msg"), (id) => MessageId.make(id))
-export const generateTurnId = Effect.map(Identifier.generate("turn"), (id) => TurnId.make(id))
-export const generateCallId = Effect.map(Identifier.generate("call"), (id) => CallId.make(id))
+export const generateSessionId = Effect.map(Identifier.generate("ses"), Brand.nominal<SessionId>())
+export const generateMessageId = Effect.map(Identifier.generate("msg"), Brand.nominal<MessageId>())
+export const generateTurnId = Effect.map(Identifier.generate("turn"), Brand.nominal<TurnId>())
+export const generateCallId = Effect.map(Identifier.generate("call"), Brand.nominal<CallId>())
