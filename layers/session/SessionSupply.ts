@@ -62,7 +62,7 @@ export const make = (options: Options) => {
 
   const asleep = Asleep.make()
   const idle = new IdleList<LiveSession.LiveSession>(options.hibernateAfter)
-  const others: Others = { reach: (id) => reach(id), find: (id) => live.get(id) }
+  const others: Others = { reach: (id) => reach(id), find: (id) => live.get(id), stateOf: (id) => stateOf(id) }
   const process = SessionProcess.make(
     {
       ...options,
@@ -243,6 +243,15 @@ export const make = (options: Options) => {
       return found.status === "running" ? Effect.succeed(found) : comeback(found)
     })
 
+  const stateOf: Others["stateOf"] = (id) =>
+    Effect.suspend(() => {
+      const found = live.get(id)
+      // Nothing can be done without storage, so that it is away is waited for.
+      return found !== undefined
+        ? Effect.succeed(found.state)
+        : LiveSession.persist(Effect.catchTag(load(journal, id), "StorageCorrupt", () => Effect.undefined))
+    }).pipe(Effect.orDie)
+
   /** The session of that id, made with this first event if there is none. */
   const begin = (id: SessionId, event: SessionEvent): Effect.Effect<LiveSession.LiveSession, Unavailable> =>
     Effect.suspend(() => (live.has(id) ? reach(id) : once(id, startNew(id, event))))
@@ -335,6 +344,7 @@ export const make = (options: Options) => {
     find: (id: SessionId) => live.get(id),
     keep,
     reach,
+    stateOf,
     reconcile,
     size: () => live.size
   }

@@ -254,6 +254,67 @@ describe("a question of a server", () => {
   )
 })
 
+describe("what is done for a server at a session's expense", () => {
+  const answer = { model: "test/one", usage: { inputTokens: 30, outputTokens: 12, cost: 0.5 } }
+  const spentBy = (id: SessionId) =>
+    Effect.map(
+      SessionManager.use(({ get }) => get(id)),
+      ({ spent }) => spent
+    )
+
+  it.effect("counts there before it is given away, over restarts, and at the session above", () =>
+    Effect.gen(function* () {
+      const { above, below } = yield* inProcess()(
+        Effect.gen(function* () {
+          const manager = yield* SessionManager
+          const desk = yield* SessionDesk
+          const above = (yield* manager.start({})).id
+          const below = (yield* manager.start({ parent: { sessionId: above } })).id
+          const done = yield* desk.charge(
+            { sessionId: below, server: "paint" },
+            Effect.succeed({ answer, text: "a text" })
+          )
+          const counted = (yield* eventsOf(below)).filter(({ event }) => event._tag === "TextSampled").length
+          assert.deepStrictEqual([done.text, counted], ["a text", 1])
+          return { above, below }
+        })
+      )
+      yield* inProcess()(
+        Effect.gen(function* () {
+          const manager = yield* SessionManager
+          assert.deepStrictEqual(yield* spentBy(below), { tokens: 42, cost: 0.5 })
+          yield* manager.stop(below)
+          yield* until(above, is("SubSessionEnded"))
+          assert.deepStrictEqual(yield* spentBy(above), { tokens: 42, cost: 0.5 })
+        })
+      )
+    }).pipe(durable)
+  )
+
+  it.effect("is not begun when the session, or the one above it, has used up its budget; nor what failed counted", () =>
+    Effect.gen(function* () {
+      const manager = yield* SessionManager
+      const desk = yield* SessionDesk
+      let begun = 0
+      const work = Effect.sync(() => {
+        begun++
+        return { answer }
+      })
+      const above = (yield* manager.start({ limits: { sessionTokens: 40 } })).id
+      const below = (yield* manager.start({ parent: { sessionId: above } })).id
+      const charge = { sessionId: below, server: "paint" }
+      assert.strictEqual(yield* Effect.flip(desk.charge(charge, Effect.fail("no luck"))), "no luck")
+      yield* desk.charge(charge, work)
+      for (const sessionId of [below, above]) {
+        assert.match(yield* Effect.flip(desk.charge({ ...charge, sessionId }, work)), /used 42 of its 40 tokens/)
+      }
+      yield* manager.stop(above)
+      assert.match(yield* Effect.flip(desk.charge({ ...charge, sessionId: above }, work)), /has ended/)
+      assert.strictEqual(begun, 1)
+    }).pipe(inProcess(), durable)
+  )
+})
+
 describe("a question for a sub-agent", () => {
   const model = scripted(({ prompt }) => {
     const said = JSON.stringify(prompt.content.find(({ role }) => role === "user"))
