@@ -7,7 +7,7 @@ import type { Figure } from "../Figure.ts"
 import { heap, perOperation } from "../measure.ts"
 import { mailboxRoundTrip } from "./baselines.ts"
 
-const CROWD = 20_000
+const CROWD = 100_000
 
 export const suite = (beam: Beam) =>
   Effect.gen(function* () {
