@@ -5,7 +5,7 @@
  *
  * It fails with `TurnFailed` or `TurnCancelled` where there is no answer. Interrupting it cancels the turn.
  */
-import { Deferred, Effect, Stream } from "effect"
+import { Effect } from "effect"
 import { EventBus } from "../services/events/EventBus.ts"
 import * as Topic from "../services/events/Topic.ts"
 import { generateMessageId, type SessionId } from "../services/session/SessionId.ts"
@@ -20,20 +20,13 @@ export interface AskOptions {
 export const ask = Effect.fnUntraced(function* (sessionId: SessionId, text: string, { onText }: AskOptions = {}) {
   const sessions = yield* SessionManager
   const events = yield* EventBus
-  const { sequence } = yield* sessions.get(sessionId)
   const messageId = yield* generateMessageId
-  const listening = yield* Deferred.make<void>()
-  // The last event that is known comes again, and says by that that nothing will be missed.
-  const deliveries = events.subscribe({ topic: Topic.ofSession(sessionId), from: sequence }).pipe(
-    Stream.tap(() => Deferred.succeed(listening, undefined)),
-    Stream.filter((delivery) => delivery._tag !== "Event" || delivery.sequence > sequence)
-  )
+  // Listens before it says anything, so that nothing of the answer is missed.
+  const deliveries = yield* events.open({ topic: Topic.ofSession(sessionId) })
   const answer = answerTo(messageId, deliveries, (piece) => Effect.sync(() => onText?.(piece)))
-  const send = Effect.andThen(Deferred.await(listening), sessions.send({ sessionId, text, messageId }))
-  const [said] = yield* Effect.all([answer, send], { concurrency: 2 }).pipe(
+  return yield* Effect.andThen(sessions.send({ sessionId, text, messageId }), answer).pipe(
     Effect.onInterrupt(() => Effect.ignore(sessions.cancelTurn(sessionId)))
   )
-  return said
-})
+}, Effect.scoped)
 
 export * from "./TurnOutcome.ts"

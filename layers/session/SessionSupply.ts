@@ -28,8 +28,10 @@ import * as SessionProcess from "./SessionProcess.ts"
 import type { Others } from "./SubSessions.ts"
 import { appendOf, load } from "./SessionStore.ts"
 
-/** How long a caller waits for a session that is being restarted. */
+/** How long a caller waits for a session, or the supervisor of all, that is being restarted. */
 const COMEBACK = "5 seconds"
+/** How long it waits for one that is being started: there may be thousands in front of it. */
+const START = "30 seconds"
 /** Sessions that are brought back at the same time, while others are being served. */
 const CONCURRENCY = 16
 
@@ -100,11 +102,11 @@ export const make = (options: Options) => {
   const startChild = (session: LiveSession.LiveSession) =>
     Effect.flatMap(places.of(session.state), (place) => place.startChild(process.spec(session))).pipe(
       Effect.retry({
-        schedule: Schedule.spaced("25 millis"),
+        schedule: Schedule.max([Schedule.spaced("25 millis"), Schedule.during(COMEBACK)]),
         while: (error) => error._tag === "SupervisorStopped" && !isClosed
       }),
       Effect.timeoutOrElse({
-        duration: COMEBACK,
+        duration: START,
         orElse: () => Effect.fail(new SupervisorStopped({ id: sessions.path }))
       })
     )

@@ -60,6 +60,8 @@ export interface Surroundings {
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
   readonly limits: Limits
+  /** Whether the model can see. */
+  readonly pictures: boolean
   /** What a session's model is offered: of the servers that it sees, under its permissions. */
   readonly offered: (state: SessionState) => Effect.Effect<OfferedTools>
   readonly compaction: Strategy
@@ -154,7 +156,7 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
     const spent = yield* host.overBudget()
     if (spent !== undefined) return yield* host.end("failed", undefined, spent)
     entries = yield* fit(entries)
-    const shown = { entries, system, characters }
+    const shown = { entries, system, characters, pictures: around.pictures }
     const offered = yield* around.offered(host.state())
     const answer = yield* ModelRound.ask(around.model, around.limits, offered, shown, host.say)
     if (answer.broken !== undefined) {
