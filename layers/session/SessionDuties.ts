@@ -24,15 +24,7 @@ import type { Tool } from "../../services/tools/Tool.ts"
 import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
-import {
-  type Ending,
-  interrupted,
-  type Life,
-  look,
-  persist,
-  report,
-  type RunningTurn
-} from "./LiveSession.ts"
+import { type Ending, interrupted, type Life, look, persist, report, type RunningTurn } from "./LiveSession.ts"
 import * as QuestionDuties from "./QuestionDuties.ts"
 import { again } from "./CarryOut.ts"
 import * as Inbox from "./Inbox.ts"
