@@ -47,12 +47,10 @@ const wanted: Record<string, ReadonlyArray<readonly [tool: string, args: string]
 }
 const messages = ["hello", "stream", ...Object.keys(wanted)]
 
-const script: ModelServer.Script = ({ body }) => {
-  const at = body.messages.findLastIndex(({ role }) => role === "user")
-  const content = body.messages[at]?.content
-  const word = typeof content === "string" ? content : (content as ReadonlyArray<{ text: string }>)[0]?.text
+const script: ModelServer.Script = (asked) => {
+  const word = ModelServer.lastSaid(asked)
   if (word === "stream") return [...ModelServer.words("so", " far"), ModelServer.silence]
-  const calls = at === body.messages.length - 1 ? wanted[word ?? ""] : undefined
+  const calls = asked.body.messages.at(-1)?.role === "user" ? wanted[word] : undefined
   return calls === undefined ? ModelServer.says("done") : ModelServer.calls(...calls)
 }
 

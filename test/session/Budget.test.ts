@@ -1,16 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { write } from "../../services/model/ownMetadata.ts"
 import * as Budget from "../../services/session/Budget.ts"
+import { SessionId } from "../../services/session/SessionId.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
 import { ended } from "../contracts/SessionManager.ts"
 import { calls, layer as scripted, says, type Script } from "../support/ScriptedModel.ts"
-import { eventsOf, inProcess, layerDurable, tagsOf } from "../support/SessionWorld.ts"
+import { eventually } from "../support/eventually.ts"
+import { eventsOf, inProcess, layerDurable, SessionWorld, tagsOf } from "../support/SessionWorld.ts"
 
 const durable = Effect.provide(layerDurable)
 
 /** Each answer of the scripted model takes two tokens. */
 const EACH = 2
+
+const usage = {
+  inputTokens: { uncached: 1, total: 1, cacheRead: undefined, cacheWrite: undefined },
+  outputTokens: { total: 1, text: 1, reasoning: undefined }
+}
 
 /** How often the model was asked, and how the turns ended. */
 const run = Effect.fnUntraced(function* (script: Script, limits: Budget.Limits, messages = 1, server?: Budget.Limits) {
@@ -52,7 +60,75 @@ describe("llm-loop", () => {
       }).pipe(durable)
   )
 
-  it.effect("what a session used counts over its turns and over the death of its process", () =>
+  it.effect("money stops it too, and so does the time of the whole session", () =>
+    Effect.gen(function* () {
+      const dear: Script = () => [
+        ...calls(["echo", { text: "again" }]).slice(0, -1),
+        { type: "finish", reason: "tool-calls", usage, metadata: write({ model: "dear", cost: 0.4 }) }
+      ]
+      const money = yield* run(dear, { turnCost: 1 })
+      assert.deepStrictEqual(money.ends, ["cost_budget_exceeded"])
+      // 0.4, 0.8, and with 1.2 it is over: its calls are not run.
+      assert.strictEqual(money.asked, 3)
+      assert.strictEqual(tagsOf(money.events).filter((tag) => tag === "ToolCallRequested").length, 2)
+      const session = yield* run(dear, { sessionCost: 1 }, 2)
+      assert.deepStrictEqual(session.ends, ["cost_budget_exceeded", "cost_budget_exceeded"])
+      assert.strictEqual(session.asked, 3)
+
+      let asked = 0
+      const model = scripted(() => {
+        asked++
+        return says("ok")
+      })
+      yield* Effect.gen(function* () {
+        const manager = yield* SessionManager
+        const { id } = yield* manager.start({ limits: { sessionTime: 60_000 } })
+        for (let n = 1; n <= 4; n++) {
+          yield* manager.send({ sessionId: id, text: "go" })
+          const { failure, outcome } = yield* ended(id, n)
+          assert.strictEqual(failure?.code ?? outcome, n <= 3 ? "completed" : "time_budget_exceeded")
+          yield* TestClock.adjust("20 seconds")
+        }
+        assert.strictEqual(asked, 3)
+      }).pipe(inProcess({ model }))
+    }).pipe(durable)
+  )
+
+  it.effect("what was used counts over the death of the process: of the session, of the turn, and its rounds", () =>
+    Effect.gen(function* () {
+      for (const [limits, code, requested] of [
+        [{ sessionTokens: 10 }, "token_budget_exceeded", 4],
+        [{ turnTokens: 10 }, "token_budget_exceeded", 4],
+        [{ steps: 4 }, "too_many_steps", 4],
+        [{ turnTime: 10_000 }, "time_budget_exceeded", 2]
+      ] as const) {
+        const world = yield* SessionWorld
+        world.isStorageAway = false
+        const id = SessionId.make(`ses_${Object.keys(limits).join()}`)
+        const model = scripted(() => calls(["echo", { text: "again" }]))
+        yield* Effect.gen(function* () {
+          const manager = yield* SessionManager
+          yield* manager.start({ sessionId: id, limits })
+          let left = 5
+          world.beforeAppend = Effect.sync(() => {
+            if (left-- <= 0) world.isStorageAway = true
+          })
+          yield* manager.send({ sessionId: id, text: "go" })
+          yield* eventually("it dies", () => world.isStorageAway)
+        }).pipe(inProcess({ model }))
+        world.isStorageAway = false
+        world.beforeAppend = Effect.yieldNow
+        yield* TestClock.adjust("11 seconds")
+        yield* Effect.gen(function* () {
+          assert.strictEqual((yield* ended(id, 1)).failure?.code, code)
+        }).pipe(inProcess({ model }))
+        const requests = tagsOf(yield* eventsOf(id)).filter((tag) => tag === "ToolCallRequested").length
+        assert.strictEqual(requests, requested, code)
+      }
+    }).pipe(durable)
+  )
+
+  it.effect("what a session used counts over its turns", () =>
     Effect.gen(function* () {
       const answers: Script = () => says("ok")
       const { asked, ends } = yield* run(answers, { sessionTokens: 6 }, 5)

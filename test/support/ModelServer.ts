@@ -28,6 +28,13 @@ type Body = typeof Body.Type
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(Body))
 
 export type Asked = ScriptedServer.Asked<Body>
+/** What a person said last: messages that follow one another come as parts of one. */
+export const lastSaid = ({ body }: Asked): string => {
+  const content = body.messages.findLast(({ role }) => role === "user")?.content
+  if (typeof content === "string") return content
+  return (content as ReadonlyArray<{ readonly text: string }> | undefined)?.at(-1)?.text ?? ""
+}
+
 export type Script = ScriptedServer.Script<Body>
 
 export const chunk = (delta: unknown, finish: string | null = null, usage?: unknown): ScriptedServer.Step => ({

@@ -3,7 +3,7 @@
  * the other, before it answers. Which tool is called under which key tells what may become of the call.
  */
 import type { Asked, Reply } from "./ModelServer.ts"
-import { calls, says } from "./ModelServer.ts"
+import { calls, lastSaid, says } from "./ModelServer.ts"
 
 export type Call = readonly [tool: string, args: Readonly<Record<string, unknown>>]
 export type Program = ReadonlyArray<ReadonlyArray<Call>>
@@ -145,17 +145,14 @@ export const strictModel = () => {
     look(asked)
     const { messages } = asked.body
     const at = messages.findLastIndex(({ role }) => role === "user")
-    const content = messages[at]?.content
-    const text = typeof content === "string" ? content : JSON.stringify(content)
+    const text = lastSaid(asked)
     if (text.includes("Sum up the conversation")) {
       summaries++
       return says("All went as it should.")
     }
     let program: Program
     try {
-      const said: unknown =
-        typeof content === "string" ? content : (content as ReadonlyArray<{ text: string }>)[0]?.text
-      program = JSON.parse(String(said)) as Program
+      program = JSON.parse(text) as Program
     } catch {
       violations.push(`asked about no program: ${text.slice(0, 300)}`)
       return says("?")
