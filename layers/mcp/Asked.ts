@@ -11,10 +11,10 @@ import type {
   ElicitRequest,
   ElicitResult
 } from "@modelcontextprotocol/sdk/types.js"
-import { Clock, Effect, Queue, Schema } from "effect"
+import { Cause, Clock, Duration, Effect, Queue, Schema } from "effect"
 import { McpQuestions, type SamplingRequest } from "../../services/mcp/McpQuestions.ts"
 import { fieldsOf } from "../../services/question/Form.ts"
-import { type Answer, MAX_OPEN } from "../../services/question/Question.ts"
+import { type Answer, EXPIRY, MAX_OPEN } from "../../services/question/Question.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import type { Instance } from "./Instance.ts"
 
@@ -27,6 +27,8 @@ export interface Asked {
 
 /** Requests of one server that are under way or wait for those before them. */
 const maxWaiting = 8
+/** For whoever answers in a person's place: a session ends its questions itself, before that. */
+const patience = Duration.millis(EXPIRY + 30_000)
 /** Characters of a question. */
 const maxMessage = 4_096
 /** The budget of sampling: requests within a minute, tokens of an answer, characters of a request, stop sequences. */
@@ -58,6 +60,10 @@ const answering = Effect.fnUntraced(function* <Params, Result, R>(
   const serve = Queue.take(waiting).pipe(
     Effect.flatMap(({ params, reject, resolve, signal }) =>
       handle(params).pipe(
+        // What breaks in one answer is the end of that one.
+        Effect.catchCauseIf(Cause.hasDies, (cause) =>
+          Effect.andThen(Effect.logError("what answers MCP servers broke", cause), Effect.fail("it broke off here"))
+        ),
         Effect.match({ onSuccess: resolve, onFailure: (reason) => reject(new Error(reason)) }),
         Effect.raceFirst(aborted(signal)),
         Effect.ensuring(Effect.sync(() => void count--))
@@ -182,7 +188,10 @@ export const make = Effect.fnUntraced(function* ({
           return during(
             sessionId,
             `the server asks: espalier session questions ${sessionId}`,
-            Effect.map(ask({ server: name, sessionId, message, schema }), resultOf),
+            Effect.timeoutOrElse(Effect.map(ask({ server: name, sessionId, message, schema }), resultOf), {
+              duration: patience,
+              orElse: () => Effect.succeed<ElicitResult>({ action: "cancel" })
+            }),
             Effect.succeed<ElicitResult>({ action: "cancel" })
           )
         })

@@ -2,7 +2,7 @@
  * Questions of MCP servers to the person of a session, from both sides: a server's that asks, and persons' who see what
  * is asked and answer.
  */
-import { Clock, Effect, type Schema } from "effect"
+import { Clock, Effect, Option, type Schema } from "effect"
 import { Person } from "../../services/access/Person.ts"
 import { InvalidInput } from "../../services/InvalidInput.ts"
 import { check, fieldsOf } from "../../services/question/Form.ts"
@@ -11,12 +11,14 @@ import {
   type AnswerContent,
   EXPIRY,
   generateQuestionId,
-  type QuestionId
+  type QuestionId,
+  QuestionNotYours
 } from "../../services/question/Question.ts"
 import { Command } from "../../services/session/decide.ts"
 import type { AskedOfSession } from "../../services/session/SessionDesk.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import { type QuestionReply, SessionInterrupted } from "../../services/session/SessionManager.ts"
+import { ToolCall } from "../../services/tools/Tool.ts"
 import * as LiveSession from "./LiveSession.ts"
 import { openSession, type Reachable } from "./openSession.ts"
 import { eventAt, type JournalService } from "./SessionStore.ts"
@@ -89,13 +91,18 @@ export const make = ({ isClosing, journal, reach }: Options) => {
   })
 
   const answer = Effect.fnUntraced(function* ({ action, content = {}, questionId, sessionId }: QuestionReply) {
+    // Whatever a tool gets hold of while it runs, it is no person.
+    if (Option.isSome(yield* Effect.serviceOption(ToolCall))) return yield* new QuestionNotYours({ questionId })
     // What waits for an answer keeps its session in memory.
     const session = yield* reach(sessionId)
     const person = yield* Person
     if (action === "accept") yield* isFitting(session, questionId, content, person)
     const now = yield* Clock.currentTimeMillis
     const said = action === "accept" ? content : undefined
-    yield* LiveSession.decide(session, Command.AnswerQuestion({ questionId, action, content: said, person, now })).pipe(
+    // The session that asks decides, wherever it is answered: of two answers at the same time one counts.
+    const asker = session.state.questions.pending.find((asked) => asked.questionId === questionId)?.path?.at(-1)
+    const at = asker === undefined ? session : yield* reach(asker)
+    yield* LiveSession.decide(at, Command.AnswerQuestion({ questionId, action, content: said, person, now })).pipe(
       Effect.catchTag("MailboxFull", () => Effect.fail(new SessionInterrupted({ sessionId }))),
       Effect.catchTag([...LiveSession.ofTurns, ...LiveSession.ofPermissions, "QuestionNotAsked"], Effect.die)
     )

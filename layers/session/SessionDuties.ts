@@ -12,8 +12,6 @@ import type { Limits } from "../../services/model/ModelLimits.ts"
 import type * as Budget from "../../services/session/Budget.ts"
 import type * as Approval from "../../services/permission/Approval.ts"
 import type { Permission } from "../../services/permission/Permission.ts"
-import type { AnswerContent, Question, QuestionId } from "../../services/question/Question.ts"
-import type * as Settling from "../../services/question/Settling.ts"
 import { offerable } from "../../services/permission/offerable.ts"
 import { type LiveSub, reasons } from "../../services/session/SubSession.ts"
 import type { AgentType } from "../../services/session/AgentType.ts"
@@ -27,19 +25,15 @@ import type { Tools } from "../../services/tools/Tools.ts"
 import type { WorkerId } from "../../services/worker/WorkerId.ts"
 import type { WorkerPool } from "../../services/worker/WorkerPool.ts"
 import {
-  answerToQuestion,
-  atTime,
   type Ending,
   interrupted,
   type Life,
   look,
-  outcomeOf as outcomeOfCall,
   persist,
   report,
-  type RunningTurn,
-  tell
+  type RunningTurn
 } from "./LiveSession.ts"
-import { askedAt } from "./QuestionDesk.ts"
+import * as QuestionDuties from "./QuestionDuties.ts"
 import { again } from "./CarryOut.ts"
 import * as Inbox from "./Inbox.ts"
 import { type OfferedTools, offered } from "./Prompt.ts"
@@ -239,17 +233,18 @@ export const make = ({
       { concurrency: 8, discard: true }
     )
 
-  /** Stops the sub-sessions of calls, and waits until what they came to is known: it goes down the whole tree. */
-  const stopSubs = (life: Life, subs: ReadonlyArray<LiveSub>, reason: string): Effect.Effect<void> => {
-    const heard = subs.flatMap(({ callId }) => (callId === undefined ? [] : [outcomeOfCall(life.live, callId)]))
-    return Effect.andThen(
+  /** Stops sub-sessions, and waits until what they came to and what they used is known: it goes down the whole tree. */
+  const stopSubs = (life: Life, subs: ReadonlyArray<LiveSub>, reason: string): Effect.Effect<void> =>
+    Effect.andThen(
       subSessions.stop(
         subs.map(({ sessionId }) => sessionId),
         reason
       ),
-      Effect.ignore(Effect.timeoutOption(Effect.all(heard, { discard: true }), GRACE))
+      Effect.forEach(subs, (sub) => subSessions.watch(life, sub), { concurrency: 8, discard: true }).pipe(
+        Effect.timeoutOption(GRACE),
+        Effect.ignore
+      )
     )
-  }
 
   /** Stops all that the turn has running, then ends it. */
   const cancelTurn = (life: Life, turn: RunningTurn, waiting: Array<Ending>): Effect.Effect<void> => {
@@ -304,10 +299,7 @@ export const make = ({
       yield* Effect.forEach(Array.from(live.personal?.values() ?? []), letGo, { concurrency: 8, discard: true })
       const state = yield* look(live, inbox)
       yield* cancelWorkers(state.calls, "the session was stopped")
-      yield* subSessions.stop(
-        state.subs.map(({ sessionId }) => sessionId),
-        reasons.stopped
-      )
+      yield* stopSubs(life, state.subs, reasons.stopped)
       const text = yield* TurnHost.takeDraft(turn)
       yield* report(live, inbox, Command.End({ reason, text }))
     })
@@ -328,50 +320,8 @@ export const make = ({
     })
   }
 
-  /** Lets a question expire, and asks it above where a session is. */
-  const keepQuestion = (life: Life, question: Question): Effect.Effect<void> => {
-    const { expiresAt, questionId } = question
-    const expiry = atTime(life, expiresAt, (now) => Command.ExpireQuestion({ questionId, now }))
-    const kept = inLife(life, Effect.raceFirst(answerToQuestion(life.live, questionId), expiry))
-    return life.live.state.parent === undefined
-      ? kept
-      : Effect.andThen(kept, inLife(life, subSessions.askQuestionAbove(life, question)))
-  }
-
-  /** Nobody waits for the answer any more. First of all that is said, so that no answer comes before it. */
-  const withdrawQuestion = (life: Life, questionId: QuestionId): Effect.Effect<void> => {
-    const command = Command.WithdrawQuestion({ questionId })
-    return Effect.andThen(tell(life.live, command), inLife(life, report(life.live, life.inbox, command)))
-  }
-
-  /**
-   * Questions that a crash has left behind. Whoever asked for the session itself is told that it broke off; a sub-agent's
-   * goes on, unless it is told that it is over.
-   */
-  const takeUpQuestions = (life: Life): Effect.Effect<void> =>
-    Effect.forEach(
-      life.live.state.questions.pending,
-      ({ path, questionId, sequence }) =>
-        path === undefined
-          ? withdrawQuestion(life, questionId)
-          : inLife(
-              life,
-              persist(askedAt(journal, life.live.id, sequence)).pipe(
-                Effect.flatMap((question) => (question === undefined ? Effect.void : keepQuestion(life, question)))
-              )
-            ),
-      { discard: true }
-    )
-
-  const tellOthersOfQuestion = (life: Life, told: Settling.Settled, content: AnswerContent | undefined) =>
-    life.live.state.parent === undefined && told.path === undefined
-      ? Effect.void
-      : inLife(life, subSessions.tellOthers(life, told, Command.FollowQuestion({ told, content })))
-
   return {
-    keepQuestion,
-    takeUpQuestions,
-    tellOthersOfQuestion,
+    questions: QuestionDuties.make({ journal, subSessions, inLife }),
     startFamily,
     watchSub: (life: Life, sub: LiveSub) => inLife(life, subSessions.watch(life, sub)),
     askAbove: (life: Life, permission: Permission) =>

@@ -132,11 +132,11 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
         if (event.path === undefined) tell(live.permitted, event.callId, event.decision)
         return duties.tellOthers(life, event)
       case "QuestionAsked":
-        return duties.keepQuestion(life, event)
+        return duties.questions.keep(life, event)
       case "QuestionSettled": {
         const content = contents?.get(event.questionId)
         tell(live.questions, event.questionId, heardOf(event.action, content))
-        return duties.tellOthersOfQuestion(life, event, content)
+        return duties.questions.tellOthers(life, event, content)
       }
       case "ToolCallSettled":
         tell(live.outcomes, event.callId, event.outcome)
@@ -318,7 +318,7 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     yield* enter(live)
     if (wasAsleep) yield* bus.publishEphemeral(topicOf(live), { _tag: "SessionWoken" })
     live.inbox = inbox
-    yield* duties.takeUpQuestions(life)
+    yield* duties.questions.takeUp(life)
     live.status = "running"
     for (const call of live.state.calls) yield* duties.takeUp(life, call)
     yield* duties.startFamily(life)

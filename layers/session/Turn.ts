@@ -184,7 +184,14 @@ export const run = (around: Surroundings, host: Host): Effect.Effect<void> =>
       if (Exit.isSuccess(exit)) return Effect.void
       if (Cause.hasInterrupts(exit.cause)) return Effect.failCause(exit.cause)
       const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-      if (error?._tag === "TurnFailed") return host.end("failed", undefined, error.failure)
+      if (error?._tag === "TurnFailed") {
+        const { code, message } = error.failure
+        // What is wrong with a model is for whoever runs the server, too.
+        const note = code.startsWith("model_")
+          ? Effect.logWarning(`a turn of ${host.sessionId} failed: ${message} (${code})`)
+          : Effect.void
+        return Effect.andThen(note, host.end("failed", undefined, error.failure))
+      }
       if (error !== undefined) return Effect.void
       return Effect.andThen(
         Effect.logError(`a turn of ${host.sessionId} broke`, exit.cause),

@@ -190,6 +190,30 @@ export const sessionManagerContract = (layer: Layer.Layer<Around, unknown>) => {
     )
 
     promises(
+      "has its person answer what an MCP server asks, once and with what fits",
+      Effect.gen(function* () {
+        const manager = yield* SessionManager
+        const { id } = yield* manager.start({})
+        yield* manager.send({ sessionId: id, text: "/tool asks" })
+        yield* until(id, is("QuestionAsked"))
+        assert.strictEqual((yield* manager.get(id)).status, "awaiting_permission")
+        const [asked] = yield* manager.questions(id)
+        if (asked === undefined) return assert.fail("nothing is asked")
+        const reply = { sessionId: id, questionId: asked.questionId, action: "accept" } as const
+        const refused = yield* Effect.flip(manager.answerQuestion({ ...reply, content: { colour: "blue" } }))
+        assert.strictEqual(refused._tag, "InvalidInput")
+        assert.deepStrictEqual(yield* manager.questions(id), [asked])
+        yield* manager.answerQuestion({ ...reply, content: { colour: "green" } })
+        const { outcome } = yield* until(id, is("ToolCallSettled"))
+        assert.include(JSON.stringify(outcome), "green")
+        yield* ended(id, 1)
+        const again = yield* Effect.flip(manager.answerQuestion({ ...reply, action: "decline" }))
+        assert.strictEqual(again._tag, "QuestionAlreadySettled")
+        assert.deepInclude(yield* manager.get(id), { status: "idle", questions: [] })
+      })
+    )
+
+    promises(
       "asks nobody in a session that is unattended, and for nothing that its rules allow or deny",
       Effect.gen(function* () {
         const manager = yield* SessionManager

@@ -1,6 +1,6 @@
 /** Questions of MCP servers as a session deals with them; who asks is a tool that stands for a server. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { Person } from "../../services/access/Person.ts"
 import {
@@ -13,6 +13,7 @@ import {
 import { SessionDesk } from "../../services/session/SessionDesk.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
+import { ToolCall } from "../../services/tools/Tool.ts"
 import { ended } from "../contracts/SessionManager.ts"
 import { eventually } from "../support/eventually.ts"
 import { calls, layer as scripted, says } from "../support/ScriptedModel.ts"
@@ -119,6 +120,8 @@ describe("a question of a server", () => {
         yield* refusal(Effect.provideService(answer(id, asked, {}), Person, "mallory")),
         "QuestionNotYours"
       )
+      const inTool = Effect.provideService(answer(id, asked), ToolCall, { sessionId: id, progress: () => Effect.void })
+      assert.strictEqual(yield* refusal(inTool), "QuestionNotYours")
       assert.strictEqual(yield* refusal(answer(other.id, asked)), "QuestionNotFound")
       assert.strictEqual(yield* refusal(answer(id, { questionId: QuestionId.make("ques_none") })), "QuestionNotFound")
       assert.strictEqual((yield* eventsOf(id)).length, before)
@@ -251,6 +254,67 @@ describe("a question of a server", () => {
   )
 })
 
+describe("what is done for a server at a session's expense", () => {
+  const answer = { model: "test/one", usage: { inputTokens: 30, outputTokens: 12, cost: 0.5 } }
+  const spentBy = (id: SessionId) =>
+    Effect.map(
+      SessionManager.use(({ get }) => get(id)),
+      ({ spent }) => spent
+    )
+
+  it.effect("counts there before it is given away, over restarts, and at the session above", () =>
+    Effect.gen(function* () {
+      const { above, below } = yield* inProcess()(
+        Effect.gen(function* () {
+          const manager = yield* SessionManager
+          const desk = yield* SessionDesk
+          const above = (yield* manager.start({})).id
+          const below = (yield* manager.start({ parent: { sessionId: above } })).id
+          const done = yield* desk.charge(
+            { sessionId: below, server: "paint" },
+            Effect.succeed({ answer, text: "a text" })
+          )
+          const counted = (yield* eventsOf(below)).filter(({ event }) => event._tag === "TextSampled").length
+          assert.deepStrictEqual([done.text, counted], ["a text", 1])
+          return { above, below }
+        })
+      )
+      yield* inProcess()(
+        Effect.gen(function* () {
+          const manager = yield* SessionManager
+          assert.deepStrictEqual(yield* spentBy(below), { tokens: 42, cost: 0.5 })
+          yield* manager.stop(below)
+          yield* until(above, is("SubSessionEnded"))
+          assert.deepStrictEqual(yield* spentBy(above), { tokens: 42, cost: 0.5 })
+        })
+      )
+    }).pipe(durable)
+  )
+
+  it.effect("is not begun when the session, or the one above it, has used up its budget; nor what failed counted", () =>
+    Effect.gen(function* () {
+      const manager = yield* SessionManager
+      const desk = yield* SessionDesk
+      let begun = 0
+      const work = Effect.sync(() => {
+        begun++
+        return { answer }
+      })
+      const above = (yield* manager.start({ limits: { sessionTokens: 40 } })).id
+      const below = (yield* manager.start({ parent: { sessionId: above } })).id
+      const charge = { sessionId: below, server: "paint" }
+      assert.strictEqual(yield* Effect.flip(desk.charge(charge, Effect.fail("no luck"))), "no luck")
+      yield* desk.charge(charge, work)
+      for (const sessionId of [below, above]) {
+        assert.match(yield* Effect.flip(desk.charge({ ...charge, sessionId }, work)), /used 42 of its 40 tokens/)
+      }
+      yield* manager.stop(above)
+      assert.match(yield* Effect.flip(desk.charge({ ...charge, sessionId: above }, work)), /has ended/)
+      assert.strictEqual(begun, 1)
+    }).pipe(inProcess(), durable)
+  )
+})
+
 describe("a question for a sub-agent", () => {
   const model = scripted(({ prompt }) => {
     const said = JSON.stringify(prompt.content.find(({ role }) => role === "user"))
@@ -293,6 +357,29 @@ describe("a question for a sub-agent", () => {
       yield* answer(deep, asked, {}, "decline")
       yield* ended(id, 1)
       assert.deepStrictEqual(yield* settledOf(id), ["decline"])
+    }).pipe(inProcess({ model }), durable)
+  )
+
+  it.effect.each([0, 1, 2, 3, 5, 8, 13])("of two answers that are given at once one counts (%s)", (later) =>
+    Effect.gen(function* () {
+      const { asked, deep: sub, id, middle } = yield* family()
+      const wait = Effect.forEach(Array.from({ length: later }), () => Effect.yieldNow, { discard: true })
+      const told = yield* Effect.all(
+        [
+          Effect.result(answer(id, asked, {}, "decline")),
+          Effect.result(Effect.andThen(wait, answer(sub, asked, { colour: "green" })))
+        ],
+        { concurrency: 2 }
+      )
+      const [isDeclined, isAnswered] = told.map(Result.isSuccess)
+      assert.notStrictEqual(isDeclined, isAnswered, "one of them, and the other is told so")
+      assert.deepStrictEqual(
+        yield* heard(sub),
+        isAnswered ? { action: "accept", content: { colour: "green" } } : { action: "decline" }
+      )
+      yield* ended(id, 1)
+      for (const each of [id, middle, sub])
+        assert.deepStrictEqual(yield* settledOf(each), [isAnswered ? "accept" : "decline"])
     }).pipe(inProcess({ model }), durable)
   )
 

@@ -19,6 +19,7 @@ const Message = Schema.Struct({
 const Body = Schema.Struct({
   model: Schema.String,
   stream: Schema.optionalKey(Schema.Boolean),
+  max_tokens: Schema.optionalKey(Schema.Int),
   messages: Schema.Array(Message),
   tools: Schema.optionalKey(Schema.Array(Schema.Struct({ function: Schema.Struct({ name: Schema.String }) }))),
   response_format: Schema.optionalKey(Schema.Unknown)
