@@ -4,7 +4,7 @@ import type { ResizedBy } from "../../services/worker/PoolEvent.ts"
 import type { PoolLimits } from "../../services/worker/PoolLimits.ts"
 import type { NamedPool, PoolMode, ScalingStep } from "../../services/worker/PoolStatus.ts"
 import { RecentWaits } from "../../services/worker/RecentWaits.ts"
-import type { Share } from "../../services/worker/FairQueue.ts"
+import type { Share as Queued } from "../../services/worker/FairQueue.ts"
 import { Schedule } from "../../services/worker/Schedule.ts"
 import { sessionOf } from "../../services/worker/Ticket.ts"
 
@@ -76,7 +76,7 @@ export class PoolPart<A extends { readonly waitsSince: number }> {
   status(now: number): NamedPool {
     const { limits, schedule } = this
     const [p50 = 0, p99 = 0] = this.waits.quantiles(0.5, 0.99)
-    const { sessionCount, sessions } = heaviest(schedule.sessions())
+    const { sessionCount, sessions } = heaviest(limits.apart ? together(schedule.sessions()) : schedule.sessions())
     return {
       name: this.name,
       mode: this.mode,
@@ -109,8 +109,25 @@ export class PoolPart<A extends { readonly waitsSince: number }> {
   }
 }
 
+type Share = Queued & { readonly session: string }
+
+/** What a session has in all its lines. */
+const together = (lines: Iterable<Share>): Iterable<Share> => {
+  const shares = new Map<string, Share>()
+  for (const { queued, running, session: line } of lines) {
+    const session = sessionOf(line)
+    const other = shares.get(session)
+    shares.set(session, {
+      session,
+      queued: queued + (other?.queued ?? 0),
+      running: running + (other?.running ?? 0)
+    })
+  }
+  return shares.values()
+}
+
 /** The sessions with most tasks, in one pass. */
-const heaviest = (all: Iterable<Share & { readonly session: string }>) => {
+const heaviest = (all: Iterable<Share>) => {
   const found: Array<NamedPool["sessions"][number]> = []
   let sessionCount = 0
   for (const { queued, running, session } of all) {
@@ -118,7 +135,7 @@ const heaviest = (all: Iterable<Share & { readonly session: string }>) => {
     const last = found.at(-1)
     if (found.length === maxShown && last !== undefined && last.queued + last.running >= queued + running) continue
     const at = found.findIndex((other) => other.queued + other.running < queued + running)
-    found.splice(at < 0 ? found.length : at, 0, { sessionId: SessionId.make(sessionOf(session)), running, queued })
+    found.splice(at < 0 ? found.length : at, 0, { sessionId: SessionId.make(session), running, queued })
     if (found.length > maxShown) found.pop()
   }
   return { sessions: found, sessionCount }

@@ -22,7 +22,7 @@ const turn = "the turn"
 const mcp = "the keeper of MCP servers"
 const server = "its name in the configuration"
 const breaker = "the dependency's circuit breaker"
-const dependency = "name of the dependency: `tool:name`, `mcp:server`, `model:provider`"
+const dependency = "name of the dependency: `tool:name`, `mcp:server` (or `mcp:server:session`), `model:provider`"
 const answer = "on the first event that a model's answer led to: the model, its usage, what travels back to it"
 
 const sessionOfServer = "whose it is, where each session has its own"

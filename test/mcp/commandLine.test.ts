@@ -5,9 +5,11 @@ import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { errorCodes } from "../../services/gateway/ErrorCodes.ts"
 import { McpServer, McpTool } from "../../services/mcp/McpServer.ts"
+import { Session } from "../../services/session/Session.ts"
 import * as Client from "../../src/client.ts"
 import { espalier, type Server, server } from "../support/CommandLine.ts"
 import { fake } from "../support/McpWorld.ts"
+import { isRunning, soon, writtenPids } from "../support/processes.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
 const json = <A, I>(schema: Schema.Codec<A, I>, server: Server, ...args: ReadonlyArray<string>) =>
@@ -64,6 +66,41 @@ describe("espalier mcp", () => {
         assert.match(ran.stdout, /"text": "hello"/)
       }).pipe(Effect.scoped)
     }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "a session sees what it was started with, has a server of its own, and leaves no process when all is killed",
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* temporaryDirectory
+        const pids = join(directory, "pids")
+        const declared = { own: fake({ FAKE_PIDS: pids }, { scope: "session" }), other: fake() }
+        const running = yield* server(join(directory, "data"), { ESPALIER_MCP_CONFIG: write(directory, declared) })
+        const flags = ["--directory", directory, "--mcp", "own, other"]
+        const { id: one } = yield* json(Session, running, "session", "start", ...flags)
+        const call = ["tool", "run", "own__echo", "--session", one, "--args", '{"text":"hello"}']
+        assert.match((yield* espalier(running, ...call)).stdout, /"text": "hello"/)
+        const client = yield* Client.make(running)
+        for (const mcpServers of [["other"], []]) {
+          const { id: sessionId } = yield* client.StartSession({ mcpServers })
+          const unseen = yield* Effect.flip(client.RunTool({ sessionId, tool: "own__echo", args: { text: "hello" } }))
+          assert.strictEqual(unseen._tag, "ToolNotFound")
+        }
+        const wrong = yield* espalier(running, "session", "start", "--mcp", "own,mail")
+        assert.strictEqual(wrong.status, errorCodes.McpServerNotFound.exit)
+        assert.include(wrong.stderr, 'there is no MCP server "mail"; there are own, other')
+
+        const { stdout } = yield* espalier(running, "mcp", "list")
+        assert.match(stdout, /^SERVER +OVER +FOR +STATE /)
+        assert.match(stdout, /\nown +stdio +sessions: 1 +ready /)
+        assert.match(stdout, /\nother +stdio +all +ready /)
+        assert.match(stdout, new RegExp(`\\nown +${one} +ready +0 +0`))
+
+        const started = writtenPids(pids)
+        assert.lengthOf(started, 2)
+        running.running.process.kill("SIGKILL")
+        yield* soon("all of it is gone", () => !started.some(isRunning))
+      }).pipe(Effect.scoped)
   )
 
   it.live("a mistake in the configuration stops the start, and every place of it is told", () =>

@@ -478,7 +478,7 @@ const asked = RateLimits.use((limits) =>
 
 ## Circuit breakers
 
-One for each dependency, by name: \`tool:name\`, \`mcp:server\`, \`model:provider\`. After some failures in a row it opens and
+One for each dependency, by name: \`tool:name\`, \`mcp:server\` (or \`mcp:server:session\`), \`model:provider\`. After some failures in a row it opens and
 calls are refused at once with \`BreakerOpen\`, which says when to try again. Then exactly one call is let through: if it
 succeeds the breaker closes, if it fails the breaker is open for twice as long, up to a cap; or for as long as the dependency
 asked for. Interruptions and errors that say nothing of the dependency (bad input, a rate limit) count neither way: of a tool
