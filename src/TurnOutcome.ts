@@ -21,6 +21,6 @@ export class PermissionNeeded extends Schema.TaggedError<PermissionNeeded>()("Pe
   args: Schema.String
 }) {
   override get message() {
-    return `${this.tool} ${this.args} needs a person's permission; allow it by a rule of the session, or use "espalier chat"`
+    return `${this.tool} ${this.args} needs a person's permission, and nobody is there; allow the tool by a rule of the session (--allow "${this.tool}"), or use "espalier chat"`
   }
 }

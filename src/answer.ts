@@ -11,12 +11,12 @@ import { TurnCancelled, TurnFailed } from "./TurnOutcome.ts"
  * Hands out the text piece by piece and ends with the whole of it when the turn has ended. What has to be allowed
  * meanwhile goes to `ask`, and what MCP servers want to know to `question`.
  */
-export const answerTo = <E, E2>(
+export const answerTo = <E, E2, R = never>(
   messageId: string,
   deliveries: Stream.Stream<Delivery, E>,
   show: (piece: string) => Effect.Effect<void, E2>,
-  ask: (permission: Permission) => Effect.Effect<void, E2> = () => Effect.void,
-  question: (question: Question) => Effect.Effect<void, E2> = () => Effect.void
+  ask: (permission: Permission) => Effect.Effect<void, E2, R> = () => Effect.void,
+  question: (question: Question) => Effect.Effect<void, E2, R> = () => Effect.void
 ) =>
   Effect.suspend(() => {
     let turn: TurnId | undefined
@@ -26,7 +26,7 @@ export const answerTo = <E, E2>(
       piece === "" ? Effect.succeed(false) : Effect.as(show(piece), false)
     return deliveries.pipe(
       Stream.filter((delivery) => delivery._tag === "Event" || delivery._tag === "Ephemeral"),
-      Stream.mapEffect(({ event }): Effect.Effect<boolean, E2 | TurnFailed | TurnCancelled> => {
+      Stream.mapEffect(({ event }): Effect.Effect<boolean, E2 | TurnFailed | TurnCancelled, R> => {
         switch (event._tag) {
           case "TurnStarted":
             if (event.messageId === messageId) turn = event.turnId

@@ -65,11 +65,15 @@ export const make = Effect.fnUntraced(function* (options: {
         : Effect.map(PubSub.takeAll(published), (batches) => {
             for (const batch of batches) backlog.offer(batch)
           })
-    const drain = Effect.andThen(take, () =>
+    const takeOne = Effect.andThen(take, () =>
       // By the scheduler: opened directly, the reader would run, and the publisher wait for it, right here.
       backlog.isCut ? Effect.andThen(Scope.close(listening, Exit.void), ready.open) : ready.open
-    ).pipe(
-      Effect.repeat({ while: () => !backlog.isCut }),
+    )
+    const drain = Effect.whileLoop({
+      while: () => !backlog.isCut,
+      body: () => takeOne,
+      step: () => undefined
+    }).pipe(
       // The bus ended this life: whatever is published until the next one is on record.
       Effect.ensuring(
         Effect.suspend(() => {

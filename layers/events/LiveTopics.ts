@@ -6,7 +6,7 @@
  * no reader, and a publisher that meets a full one waits for no more than their next turn. The exception is a reader
  * that asked for backpressure: its drain waits, and through it the publisher.
  */
-import { Effect, PubSub } from "effect"
+import { Effect, PubSub, Scope } from "effect"
 import type { Delivery, Recorded, RuntimeEvent } from "../../services/events/RuntimeEvent.ts"
 import { isWildcard, type Subject, type Topic, wildcardOf } from "../../services/events/Topic.ts"
 
@@ -92,9 +92,10 @@ export class LiveTopics {
 
   /** Listens from the moment it returns until its scope closes. After `shutdown`, taking interrupts. */
   readonly attach = Effect.fnUntraced(function* (this: LiveTopics, subject: Subject) {
-    const live = yield* Effect.acquireRelease(this.#join(subject), (live) => this.#leave(subject, live))
+    const live = yield* this.#join(subject)
+    yield* Scope.addFinalizer(yield* Effect.scope, this.#leave(subject, live))
     return yield* PubSub.subscribe(live.pubsub)
-  })
+  }, Effect.uninterruptible)
 
   readonly shutdown: Effect.Effect<void> = Effect.suspend(() => {
     const topics = [...this.#topics.values()]

@@ -1,5 +1,5 @@
 /** Who listens: every subscription of one bus with its figures, looked at when somebody asks. */
-import { Clock, Effect, Metric } from "effect"
+import { Clock, Effect, Metric, Scope } from "effect"
 import type { Policy, Subscription } from "../../services/events/Subscription.ts"
 import { isDurable, isWildcard, type Subject } from "../../services/events/Topic.ts"
 import { type SubscriberStats, summarise, type TopicStats } from "../../services/events/TopicStats.ts"
@@ -60,24 +60,22 @@ export class Subscribers {
       since
     }
     const describe = () => ({ ...who, ...counts() })
-    yield* Effect.acquireRelease(
+    const those = this.#all.get(topic)
+    if (those === undefined) this.#all.set(topic, new Map([[id, { describe }]]))
+    else those.set(id, { describe })
+    yield* Scope.addFinalizer(
+      yield* Effect.scope,
       Effect.sync(() => {
+        const last = describe()
+        const { gone } = this.#tally(kindOf(topic))
+        gone.delivered += last.delivered
+        gone.lost += last.lost
         const those = this.#all.get(topic)
-        if (those === undefined) this.#all.set(topic, new Map([[id, { describe }]]))
-        else those.set(id, { describe })
-      }),
-      () =>
-        Effect.sync(() => {
-          const last = describe()
-          const { gone } = this.#tally(kindOf(topic))
-          gone.delivered += last.delivered
-          gone.lost += last.lost
-          const those = this.#all.get(topic)
-          those?.delete(id)
-          if (those?.size === 0) this.#all.delete(topic)
-        })
+        those?.delete(id)
+        if (those?.size === 0) this.#all.delete(topic)
+      })
     )
-  })
+  }, Effect.uninterruptible)
 
   stats(query: { readonly topic?: Subject | undefined; readonly limit: number }): ReadonlyArray<TopicStats> {
     return summarise(

@@ -4,6 +4,8 @@ import { Clock, Data, Deferred, Effect, Queue, type Scope } from "effect"
 
 /** The connection cannot be used any more, for a reason that is told to people. */
 export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{ readonly reason: string }> {
+  /** Where it was noticed tells nothing to whoever reads the log. */
+  override readonly stack = `ConnectionLost: ${this.reason}`
   override get message() {
     return this.reason
   }

@@ -9,6 +9,7 @@ import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js"
 import type { JSONRPCMessage } from "@modelcontextprotocol/sdk/types.js"
 import { Effect, Fiber, Queue, Stream } from "effect"
 import type { McpTransport } from "../../services/mcp/McpConfig.ts"
+import { lastWordsOf } from "../../services/mcp/lastWordsOf.ts"
 import {
   type CommandMissing,
   type CommandNotStarted,
@@ -100,8 +101,8 @@ const notStarted = (error: CommandMissing | CommandNotStarted) =>
 
 const ended = ({ code, signal }: Status, stderr: string): string => {
   const how = signal === undefined ? `exited with status ${code ?? "unknown"}` : `was ended by ${signal}`
-  const last = stderr.trim().split("\n").at(-1) ?? ""
-  return last === "" ? `it ${how}` : `it ${how}; its last words: ${last.slice(0, shown)}`
+  const last = lastWordsOf(stderr, shown)
+  return last === "" ? `it ${how}` : `it ${how}; its last words: ${last}`
 }
 
 /** Starts the server; the transport is closed and the server gone when the scope closes. */

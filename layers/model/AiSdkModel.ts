@@ -6,7 +6,7 @@
  * Interrupting a request aborts it. It makes one attempt and waits for ever: `ResilientModel` has the patience.
  */
 import type { LanguageModelV4, SharedV4ProviderOptions } from "@ai-sdk/provider"
-import { Clock, Effect, Layer, Stream } from "effect"
+import { Clock, Effect, Layer, Scope, Stream } from "effect"
 import { AiError, LanguageModel, type Response } from "effect/ai"
 import { MaxOutputTokens } from "../../services/model/MaxOutputTokens.ts"
 import type { Price } from "../../services/model/Usage.ts"
@@ -14,7 +14,14 @@ import { cutOff, isUnknownEvent, toReason } from "./aisdk/apiErrors.ts"
 import { callOptions } from "./aisdk/callOptions.ts"
 import * as PartPump from "./aisdk/PartPump.ts"
 import { structuredOutputOf } from "./aisdk/structuredOutput.ts"
-import { type Answerer, contentPart, finishPart, type StreamPart, streamPart } from "./aisdk/responseParts.ts"
+import {
+  type Answerer,
+  contentPart,
+  finishPart,
+  joinDeltas,
+  type StreamPart,
+  streamPart
+} from "./aisdk/responseParts.ts"
 
 export interface Options {
   readonly model: LanguageModelV4
@@ -65,14 +72,16 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
         const maxOutputTokens = yield* MaxOutputTokens
         const aborting = new AbortController()
         let release = () => aborting.abort()
-        yield* Effect.addFinalizer(() => Effect.sync(() => release()))
+        yield* Scope.addFinalizer(
+          yield* Effect.scope,
+          Effect.sync(() => release())
+        )
         const { stream } = yield* Effect.tryPromise({
           try: () => model.doStream(callOptions(options, aborting.signal, { ...asking, maxOutputTokens })),
           catch: toError
         })
-        const pump = PartPump.make(
-          stream,
-          (part) => {
+        const pump = PartPump.make(stream, {
+          accept: (part) => {
             if (part.type === "error") {
               return isUnknownEvent(part.error) ? { part: undefined } : { error: toError(part.error) }
             }
@@ -80,8 +89,9 @@ export const make = Effect.fnUntraced(function* ({ model, name = nameOf(model), 
               ? { error: toError(cutOff) }
               : { part: streamPart(answerer, part) }
           },
+          join: joinDeltas,
           toError
-        )
+        })
         // Aborting what has ended by itself would only cost.
         release = () => {
           if (pump.close()) aborting.abort()

@@ -12,6 +12,7 @@ import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Arra
 import { Breakers } from "../../services/limits/Breakers.ts"
 import { type Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import { type Limits, ModelLimits } from "../../services/model/ModelLimits.ts"
+import { failureOf } from "../../services/model/modelFailure.ts"
 import { type Own, write } from "../../services/model/ownMetadata.ts"
 import * as Retry from "../../services/model/planRetry.ts"
 import * as Turnstile from "./Turnstile.ts"
@@ -44,6 +45,8 @@ const attempts = Metric.counter("espalier_model_attempts_total", {
 interface Provider {
   readonly turnstile: Turnstile.Turnstile
   readonly budget: Retry.RetryBudget
+  /** What was wrong with it the last time: the reason behind an open breaker. */
+  trouble: string | undefined
 }
 
 const refuse = (name: string, code: NonNullable<Own["code"]>, description: string) =>
@@ -71,7 +74,7 @@ const makePolicy = (
   const providerOf = ({ provider }: Candidate): Provider => {
     let found = providers.get(provider)
     if (found === undefined) {
-      found = { turnstile: Turnstile.make(concurrency, LINE), budget: Retry.makeBudget() }
+      found = { turnstile: Turnstile.make(concurrency, LINE), budget: Retry.makeBudget(), trouble: undefined }
       providers.set(provider, found)
     }
     return found
@@ -94,18 +97,28 @@ const makePolicy = (
   const once = <A, E, R>(candidate: Candidate, request: Request<A, E, R>) => {
     const { name, provider } = candidate
     const enter = Effect.mapError(providerOf(candidate).turnstile.enter, ({ waiting }) =>
-      refuse(name, "model_unavailable", `${waiting} requests to ${provider} wait already, which is all that may`)
+      refuse(
+        name,
+        "model_unavailable",
+        `${waiting} requests to ${provider} wait already, which is all that may; try again later`
+      )
     )
     const guarded = breakers.guard(`model:${provider}`, request(candidate), {
       isFailure: (error) => {
         const reason = reasonOf(error)
-        return reason === undefined || Retry.isUnwell(reason)
+        const isUnwell = reason === undefined || Retry.isUnwell(reason)
+        if (isUnwell) providerOf(candidate).trouble = reason === undefined ? undefined : failureOf(reason).message
+        return isUnwell
       },
       retryAfter: (error) => {
         const reason = reasonOf(error)
         return reason === undefined ? undefined : Retry.retryAfterOf(reason)
       },
-      fallback: ({ message }) => Effect.fail(refuse(name, "model_unavailable", message))
+      fallback: ({ message }) => {
+        const { trouble } = providerOf(candidate)
+        const why = trouble === undefined ? "" : `; the last time, ${trouble}`
+        return Effect.fail(refuse(name, "model_unavailable", `${message}${why}`))
+      }
     })
     return Effect.flatMap(Effect.scope, (outer) =>
       Effect.flatMap(Scope.fork(outer), (scope) =>

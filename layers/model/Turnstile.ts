@@ -1,5 +1,5 @@
 /** So many at a time, and so many in line behind them in the order in which they came; whoever comes then is refused. */
-import { Effect, type Scope } from "effect"
+import { Effect, Scope } from "effect"
 
 export interface Turnstile {
   /** Waits for a place, which is given back with the scope. */
@@ -49,5 +49,8 @@ export const make = (places: number, line: number): Turnstile => {
     })
   })
 
-  return { enter: Effect.acquireRelease(take, () => leave, { interruptible: true }) }
+  const enter = Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Effect.scope, (scope) => Effect.andThen(restore(take), Scope.addFinalizer(scope, leave)))
+  )
+  return { enter }
 }

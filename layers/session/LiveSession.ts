@@ -213,9 +213,13 @@ export const hibernate = (live: LiveSession): void => {
 export const persist = <A>(
   effect: Effect.Effect<A, Refusal | StorageError | SessionInterrupted>
 ): Effect.Effect<A, Refusal | SessionInterrupted> =>
-  effect.pipe(
-    Effect.retry({ schedule: patience, while: isOfStorage }),
-    Effect.catchTag(["StorageFull", "StorageUnavailable", "StorageCorrupt"], Effect.die)
+  // The first attempt hardly ever fails, so it does not pay for what comes then.
+  Effect.catchIf(effect, isOfStorage, () =>
+    effect.pipe(
+      Effect.retry({ schedule: patience, while: isOfStorage }),
+      Effect.catchTag(["StorageFull", "StorageUnavailable", "StorageCorrupt"], Effect.die),
+      Effect.delay("100 millis")
+    )
   )
 
 /** As one of the session's own fibers: never refused, and not given up on while storage does not answer. */

@@ -16,6 +16,7 @@ import { McpServerNotFound } from "../../services/mcp/McpServer.ts"
 import { McpServers } from "../../services/mcp/McpServers.ts"
 import { isSeen, type SeenServers } from "../../services/mcp/seenServers.ts"
 import { ModelLimits } from "../../services/model/ModelLimits.ts"
+import { ModelSight } from "../../services/model/ModelSight.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { LOCAL, Person } from "../../services/access/Person.ts"
 import { defaults as budgetDefaults, type Limits, tighter } from "../../services/session/Budget.ts"
@@ -93,6 +94,7 @@ export const make = Effect.fnUntraced(function* ({
     clock: yield* Clock.Clock,
     model: yield* LanguageModel.LanguageModel,
     limits: yield* ModelLimits,
+    pictures: yield* ModelSight,
     agentTypes: yield* AgentTypes,
     compaction: yield* Compaction,
     instructions: yield* Instructions,
@@ -107,7 +109,7 @@ export const make = Effect.fnUntraced(function* ({
   const questionDesk = QuestionDesk.make({ journal, reach: supply.reach, isClosing: supply.isClosing })
 
   yield* Effect.addFinalizer(() => supply.close)
-  const clerk = { ask: questionDesk.ask, charge: chargeTo({ reach: supply.reach, find: supply.find }, limits) }
+  const clerk = { ask: questionDesk.ask, charge: chargeTo(supply, limits) }
   yield* Effect.flatMap(SessionDesk, ({ attend }) => attend(clerk))
   yield* Effect.acquireRelease(
     Effect.orDie(

@@ -84,6 +84,8 @@ export interface Shown {
   readonly system?: string | undefined
   /** At most so many of the conversation. */
   readonly characters?: number | undefined
+  /** Those that tools answered with, too (default no). */
+  readonly pictures?: boolean | undefined
   /** It is to answer and to call nothing. It is shown its tools all the same, without which providers take no calls back. */
   readonly callsNothing?: boolean | undefined
 }
@@ -92,7 +94,7 @@ export const ask = Effect.fnUntraced(function* (
   model: LanguageModel.LanguageModel,
   limits: Limits,
   toolkit: OfferedTools,
-  { callsNothing = false, characters, entries, system }: Shown,
+  { callsNothing = false, characters, entries, pictures, system }: Shown,
   say: (text: string) => Effect.Effect<void>
 ): Effect.fn.Return<Answer, TurnFailed> {
   const clock = yield* Clock.Clock
@@ -100,7 +102,7 @@ export const ask = Effect.fnUntraced(function* (
   const deltas = DeltaBatch.make(say)
   const heard: Heard = { at: undefined }
   const parts = model.streamText({
-    prompt: promptOf(entries, system, characters),
+    prompt: promptOf(entries, system, characters, pictures),
     toolkit,
     toolChoice: callsNothing ? "none" : "auto",
     disableToolCallResolution: true,

@@ -29,7 +29,6 @@ import {
   interrupted,
   type Life,
   look,
-  outcomeOf as outcomeOfCall,
   persist,
   report,
   type RunningTurn
@@ -58,6 +57,8 @@ export interface Services {
   /** What every session may use up at most. */
   readonly budget: Budget.Limits
   readonly limits: Limits
+  /** Whether the model can see. */
+  readonly pictures: boolean
 }
 
 /** How long what was interrupted may take to let go of what it holds. */
@@ -122,6 +123,7 @@ export const make = ({
   limits,
   model,
   others,
+  pictures,
   pool,
   tools
 }: Services) => {
@@ -134,6 +136,7 @@ export const make = ({
     tools,
     model,
     limits,
+    pictures,
     compaction,
     agentTypes,
     instructions: ({ agentType, directory }) =>
@@ -230,17 +233,18 @@ export const make = ({
       { concurrency: 8, discard: true }
     )
 
-  /** Stops the sub-sessions of calls, and waits until what they came to is known: it goes down the whole tree. */
-  const stopSubs = (life: Life, subs: ReadonlyArray<LiveSub>, reason: string): Effect.Effect<void> => {
-    const heard = subs.flatMap(({ callId }) => (callId === undefined ? [] : [outcomeOfCall(life.live, callId)]))
-    return Effect.andThen(
+  /** Stops sub-sessions, and waits until what they came to and what they used is known: it goes down the whole tree. */
+  const stopSubs = (life: Life, subs: ReadonlyArray<LiveSub>, reason: string): Effect.Effect<void> =>
+    Effect.andThen(
       subSessions.stop(
         subs.map(({ sessionId }) => sessionId),
         reason
       ),
-      Effect.ignore(Effect.timeoutOption(Effect.all(heard, { discard: true }), GRACE))
+      Effect.forEach(subs, (sub) => subSessions.watch(life, sub), { concurrency: 8, discard: true }).pipe(
+        Effect.timeoutOption(GRACE),
+        Effect.ignore
+      )
     )
-  }
 
   /** Stops all that the turn has running, then ends it. */
   const cancelTurn = (life: Life, turn: RunningTurn, waiting: Array<Ending>): Effect.Effect<void> => {
@@ -295,10 +299,7 @@ export const make = ({
       yield* Effect.forEach(Array.from(live.personal?.values() ?? []), letGo, { concurrency: 8, discard: true })
       const state = yield* look(live, inbox)
       yield* cancelWorkers(state.calls, "the session was stopped")
-      yield* subSessions.stop(
-        state.subs.map(({ sessionId }) => sessionId),
-        reasons.stopped
-      )
+      yield* stopSubs(life, state.subs, reasons.stopped)
       const text = yield* TurnHost.takeDraft(turn)
       yield* report(live, inbox, Command.End({ reason, text }))
     })

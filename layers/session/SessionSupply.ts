@@ -28,8 +28,10 @@ import * as SessionProcess from "./SessionProcess.ts"
 import type { Others } from "./SubSessions.ts"
 import { appendOf, load } from "./SessionStore.ts"
 
-/** How long a caller waits for a session that is being restarted. */
+/** How long a caller waits for a session, or the supervisor of all, that is being restarted. */
 const COMEBACK = "5 seconds"
+/** How long it waits for one that is being started: there may be thousands in front of it. */
+const START = "30 seconds"
 /** Sessions that are brought back at the same time, while others are being served. */
 const CONCURRENCY = 16
 
@@ -60,7 +62,7 @@ export const make = (options: Options) => {
 
   const asleep = Asleep.make()
   const idle = new IdleList<LiveSession.LiveSession>(options.hibernateAfter)
-  const others: Others = { reach: (id) => reach(id), find: (id) => live.get(id) }
+  const others: Others = { reach: (id) => reach(id), find: (id) => live.get(id), stateOf: (id) => stateOf(id) }
   const process = SessionProcess.make(
     {
       ...options,
@@ -100,11 +102,11 @@ export const make = (options: Options) => {
   const startChild = (session: LiveSession.LiveSession) =>
     Effect.flatMap(places.of(session.state), (place) => place.startChild(process.spec(session))).pipe(
       Effect.retry({
-        schedule: Schedule.spaced("25 millis"),
+        schedule: Schedule.max([Schedule.spaced("25 millis"), Schedule.during(COMEBACK)]),
         while: (error) => error._tag === "SupervisorStopped" && !isClosed
       }),
       Effect.timeoutOrElse({
-        duration: COMEBACK,
+        duration: START,
         orElse: () => Effect.fail(new SupervisorStopped({ id: sessions.path }))
       })
     )
@@ -241,6 +243,15 @@ export const make = (options: Options) => {
       return found.status === "running" ? Effect.succeed(found) : comeback(found)
     })
 
+  const stateOf: Others["stateOf"] = (id) =>
+    Effect.suspend(() => {
+      const found = live.get(id)
+      // Nothing can be done without storage, so that it is away is waited for.
+      return found !== undefined
+        ? Effect.succeed(found.state)
+        : LiveSession.persist(Effect.catchTag(load(journal, id), "StorageCorrupt", () => Effect.undefined))
+    }).pipe(Effect.orDie)
+
   /** The session of that id, made with this first event if there is none. */
   const begin = (id: SessionId, event: SessionEvent): Effect.Effect<LiveSession.LiveSession, Unavailable> =>
     Effect.suspend(() => (live.has(id) ? reach(id) : once(id, startNew(id, event))))
@@ -333,6 +344,7 @@ export const make = (options: Options) => {
     find: (id: SessionId) => live.get(id),
     keep,
     reach,
+    stateOf,
     reconcile,
     size: () => live.size
   }

@@ -28,6 +28,8 @@ export interface Others {
   readonly reach: (id: SessionId) => Effect.Effect<LiveSession, Unavailable>
   /** In memory, if it is. */
   readonly find: (id: SessionId) => LiveSession | undefined
+  /** What is known of one, in memory or not: also of one that has just ended, or is not back yet after a restart. */
+  readonly stateOf: (id: SessionId) => Effect.Effect<SessionState | undefined>
 }
 
 export interface Wish {

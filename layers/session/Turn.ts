@@ -60,6 +60,8 @@ export interface Surroundings {
   readonly tools: Tools["Service"]
   readonly model: LanguageModel.LanguageModel
   readonly limits: Limits
+  /** Whether the model can see. */
+  readonly pictures: boolean
   /** What a session's model is offered: of the servers that it sees, under its permissions. */
   readonly offered: (state: SessionState) => Effect.Effect<OfferedTools>
   readonly compaction: Strategy
@@ -154,7 +156,7 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
     const spent = yield* host.overBudget()
     if (spent !== undefined) return yield* host.end("failed", undefined, spent)
     entries = yield* fit(entries)
-    const shown = { entries, system, characters }
+    const shown = { entries, system, characters, pictures: around.pictures }
     const offered = yield* around.offered(host.state())
     const answer = yield* ModelRound.ask(around.model, around.limits, offered, shown, host.say)
     if (answer.broken !== undefined) {
@@ -182,7 +184,14 @@ export const run = (around: Surroundings, host: Host): Effect.Effect<void> =>
       if (Exit.isSuccess(exit)) return Effect.void
       if (Cause.hasInterrupts(exit.cause)) return Effect.failCause(exit.cause)
       const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-      if (error?._tag === "TurnFailed") return host.end("failed", undefined, error.failure)
+      if (error?._tag === "TurnFailed") {
+        const { code, message } = error.failure
+        // What is wrong with a model is for whoever runs the server, too.
+        const note = code.startsWith("model_")
+          ? Effect.logWarning(`a turn of ${host.sessionId} failed: ${message} (${code})`)
+          : Effect.void
+        return Effect.andThen(note, host.end("failed", undefined, error.failure))
+      }
       if (error !== undefined) return Effect.void
       return Effect.andThen(
         Effect.logError(`a turn of ${host.sessionId} broke`, exit.cause),

@@ -127,7 +127,7 @@ export const make = (
   bus: EventBus["Service"],
   pool: WorkerPool["Service"],
   budget: Budget.Limits,
-  others: Pick<Others, "find">,
+  others: Pick<Others, "stateOf">,
   life: Life,
   turn: RunningTurn,
   current: CurrentTurn
@@ -162,7 +162,7 @@ export const make = (
     },
     compact: (compacted) => Effect.asVoid(report(live, inbox, Command.Compact({ turnId: turn.id, ...compacted }))),
     overBudget: (answer) =>
-      Effect.map(Clock.currentTimeMillis, (now) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
         overBudget(others, budget, live, now, Budget.spendingOf(answer?.answer?.usage), answer !== undefined)
       ),
     placeOf: ({ callId, child, turnId, workerId }) => {

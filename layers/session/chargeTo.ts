@@ -9,12 +9,12 @@ import { overBudget } from "./treeBudget.ts"
 
 /** The sessions above it pay too, so they are looked at as well. */
 export const chargeTo =
-  (others: Others, budget: Budget.Limits): SessionClerk["charge"] =>
+  (others: Pick<Others, "reach" | "stateOf">, budget: Budget.Limits): SessionClerk["charge"] =>
   ({ server, sessionId }, work) =>
     Effect.gen(function* () {
       const session = yield* Effect.mapError(others.reach(sessionId), ({ message }) => message)
       const now = yield* Clock.currentTimeMillis
-      const refusal = overBudget(others, budget, session, now, Budget.nothing, false)
+      const refusal = yield* overBudget(others, budget, session, now, Budget.nothing, false)
       if (refusal !== undefined) return yield* Effect.fail(refusal.message)
       const done = yield* work
       const { answer } = done

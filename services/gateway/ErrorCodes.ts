@@ -164,6 +164,12 @@ export const errorCodes = {
     http: 429,
     meaning: "As many sessions are below the session as may be, side by side or in a row"
   },
+  TurnTimedOut: {
+    code: "turn_timed_out",
+    exit: 170,
+    http: 504,
+    meaning: "The turn that was waited for took longer than it was given"
+  },
   ChildNotFound: { code: "child_not_found", exit: 98, http: 404, meaning: "No such part runs in the supervision tree" },
   PoolNotFound: { code: "pool_not_found", exit: 106, http: 404, meaning: "There is no such pool" },
   QuotaExceeded: {

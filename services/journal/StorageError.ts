@@ -40,7 +40,7 @@ export class DataDirectoryBusy extends Schema.TaggedError<DataDirectoryBusy>()("
   holder: Schema.String
 }) {
   override get message() {
-    return `another server (${this.holder}) uses ${this.directory}; stop it, or give this one its own directory with ESPALIER_DATA`
+    return `another server (${this.holder}) uses ${this.directory}; talk to that one (without --embedded), stop it, or give this one a directory of its own with --data or ESPALIER_DATA`
   }
 }
 

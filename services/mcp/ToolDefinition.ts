@@ -39,11 +39,14 @@ export interface Looked {
   readonly refusedCount: number
 }
 
-/** JSON as it came over the wire: what `JSON.parse` made, so no cycles and nothing but JSON. */
-const depthOf = (value: unknown, left: number): boolean =>
+/**
+ * Whether it is nested no deeper. JSON as it came over the wire: what `JSON.parse` made, so no cycles and nothing but
+ * JSON. What is nested very deep can be parsed and not be written again.
+ */
+export const isNestedWithin = (value: unknown, left: number): boolean =>
   typeof value !== "object" || value === null
     ? true
-    : left > 0 && Object.values(value).every((member) => depthOf(member, left - 1))
+    : left > 0 && Object.values(value).every((member) => isNestedWithin(member, left - 1))
 
 const isObject = (value: unknown): value is Schema.JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value)
@@ -68,7 +71,7 @@ export const look = (raw: unknown): ToolDefinition | RefusedTool => {
   }
   if (!isObject(inputSchema)) return { name, reason: "its inputSchema is no object" }
   if (inputSchema["type"] !== "object") return { name, reason: 'its inputSchema is not of type "object"' }
-  if (!depthOf(inputSchema, limits.schemaDepth)) {
+  if (!isNestedWithin(inputSchema, limits.schemaDepth)) {
     return { name, reason: `its inputSchema is nested deeper than ${limits.schemaDepth}` }
   }
   if (jsonSize(inputSchema, limits.schema) > limits.schema) {

@@ -4,14 +4,18 @@
  */
 import type { Schema } from "effect"
 import { jsonSize } from "../worker/jsonSize.ts"
+import { isNestedWithin } from "./ToolDefinition.ts"
 
 export const limits = {
   /** Bytes of text in one result, as JSON. */
   text: 192 * 1024,
   /** Bytes of what is structured, as JSON. */
   structured: 128 * 1024,
-  /** Bytes of base64 in one result, images and sounds together. */
-  media: 128 * 1024,
+  depth: 64,
+  /** Bytes of base64 in one result, images and sounds together, as far as … */
+  media: 384 * 1024,
+  /** … the others leave room of so many in all. */
+  total: 448 * 1024,
   parts: 256,
   /** Characters of a failure. */
   failure: 8 * 1024
@@ -87,6 +91,13 @@ const partOf = (part: unknown, text: Budget, media: Budget): Schema.JsonObject =
   }
 }
 
+/** All that is text of a part. */
+const wordsOf = (part: unknown): string => {
+  if (!isObject(part)) return ""
+  const { description, resource, text } = part
+  return string(text) + string(description) + (isObject(resource) ? string(resource["text"]) : "")
+}
+
 export type CallResult =
   | { readonly isError: false; readonly result: Schema.JsonObject }
   | { readonly isError: true; readonly message: string }
@@ -106,14 +117,19 @@ export const fromServer = (server: string, tool: string, raw: unknown): CallResu
   const answer = isObject(raw) ? raw : {}
   const content: ReadonlyArray<unknown> = Array.isArray(answer["content"]) ? answer["content"] : []
   const text = new Budget(limits.text)
-  const media = new Budget(limits.media)
-  const parts = content.slice(0, limits.parts).map((part) => partOf(part, text, media))
-  if (answer["isError"] === true) {
-    return { isError: true, message: failureOf(server, tool, textOf(parts)) }
-  }
   const structured = answer["structuredContent"]
   const isStructured = isObject(structured)
-  const fits = isStructured && jsonSize(structured as Schema.JsonObject, limits.structured) <= limits.structured
+  const isShallow = isNestedWithin(structured, limits.depth)
+  const size = isStructured && isShallow ? jsonSize(structured as Schema.JsonObject, limits.structured) : 0
+  const fits = isStructured && isShallow && size <= limits.structured
+  const taken =
+    (fits ? size : 0) + Math.min(limits.text, jsonSize(content.slice(0, limits.parts).map(wordsOf), limits.text))
+  const media = new Budget(Math.min(limits.media, limits.total - taken))
+  const parts = content.slice(0, limits.parts).map((part) => partOf(part, text, media))
+  if (answer["isError"] === true) {
+    const said = textOf(parts)
+    return { isError: true, message: failureOf(server, tool, said === "" && fits ? JSON.stringify(structured) : said) }
+  }
   return {
     isError: false,
     result: {
@@ -123,7 +139,11 @@ export const fromServer = (server: string, tool: string, raw: unknown): CallResu
       ...(isStructured
         ? fits
           ? { structured: structured as Schema.JsonObject }
-          : { structuredOmitted: `larger than ${limits.structured / 1024} KiB` }
+          : {
+              structuredOmitted: isShallow
+                ? `larger than ${limits.structured / 1024} KiB`
+                : `nested deeper than ${limits.depth}`
+            }
         : {}),
       ...(content.length > limits.parts ? { partsOmitted: content.length - limits.parts } : {})
     }

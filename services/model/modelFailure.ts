@@ -21,8 +21,43 @@ const ofOwnCode = (code: NonNullable<Own["code"]>, reason: AiError.AiErrorReason
     case "model_stalled":
       return fail(code, `the model fell silent${detail(reason)}; send the message again`)
     default:
-      return fail(code, `no model can be reached${detail(reason)}; try again later`)
+      return fail(code, `no model can be reached${detail(reason)}`)
   }
+}
+
+const NOBODY = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|CONNECT_TIMEOUT/
+const HERE = /^https?:\/\/(?:localhost|127(?:\.\d+){3}|\[::1\])(?=[:/]|$)/
+
+/** A provider that cannot even be spoken to. */
+const unreachable = (url: string, why: string): Failure => {
+  const [address = url] = /^https?:\/\/[^/?#]+/.exec(url) ?? []
+  return fail(
+    "model_unavailable",
+    HERE.test(url)
+      ? `nothing answers at ${address} (${why}); start the model's server there, as by "ollama serve", or set ESPALIER_MODEL_URL to where it is`
+      : `${address} cannot be reached (${why}); see that this machine is online, and that ESPALIER_MODEL_URL, if set, is right`
+  )
+}
+
+const NO_MODEL =
+  /model.*(?:not found|does not exist|not exist|unknown)|(?:no such|unknown|invalid) model|try pulling it/i
+const NO_TOOLS = /(?:not|n't) support (?:tool|function)|(?:tools?|function calling) (?:is|are) not supported/i
+const NOTHING_THERE = /^:? ?(?:not found|404.*)$/i
+
+const refused = (why: string): Failure => {
+  const what = `the provider refused the request${why}`
+  if (NO_MODEL.test(why)) {
+    return fail(
+      "model_refused",
+      `${what}; check the name in ESPALIER_MODEL, or fetch the model, as by "ollama pull NAME"`
+    )
+  }
+  if (NO_TOOLS.test(why)) {
+    return fail("model_refused", `${what}; name a model that can call tools in ESPALIER_MODEL`)
+  }
+  return NOTHING_THERE.test(why)
+    ? fail("model_refused", `${what}; check ESPALIER_MODEL_URL, which as a rule ends with /v1`)
+    : fail("model_refused", `${what}; check the model's name and tools`)
 }
 
 export const failureOf = (reason: AiError.AiErrorReason): Failure => {
@@ -42,14 +77,15 @@ export const failureOf = (reason: AiError.AiErrorReason): Failure => {
     case "ContentPolicyError":
       return fail("answer_filtered", `the provider's content filter refused${detail(reason)}; say it in other words`)
     case "NetworkError":
+      if (reason.description !== undefined && NOBODY.test(reason.description) && reason.url !== "") {
+        return unreachable(reason.url, reason.description)
+      }
+      return fail("model_unavailable", `the provider could not answer${detail(reason)}; send the message again later`)
     case "InternalProviderError":
       return fail("model_unavailable", `the provider could not answer${detail(reason)}; send the message again later`)
     case "InvalidRequestError":
     case "UnsupportedSchemaError":
-      return fail(
-        "model_refused",
-        `the provider refused the request${detail(reason)}; check the model's name and tools`
-      )
+      return refused(detail(reason))
     case "InvalidOutputError":
     case "InvalidResponseError":
     case "StructuredOutputError":

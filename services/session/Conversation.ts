@@ -4,6 +4,7 @@
  * current one; its message always stays.
  */
 import type { Schema } from "effect"
+import { picturesOf, toldOfResult } from "../tools/resultForModel.ts"
 import { type AnswerPart, sizeOfParts } from "../model/ModelAnswer.ts"
 import type { Recorded } from "../events/RuntimeEvent.ts"
 import { nameOf } from "../registry/Agent.ts"
@@ -54,7 +55,8 @@ const MAX_ENTRIES = 200
 const MAX_CHARACTERS = 400_000
 const MAX_RESULT = 50_000
 
-const cut = (result: Schema.Json): Schema.Json => {
+const cut = (whole: Schema.Json): Schema.Json => {
+  const result = toldOfResult(whole)
   const text = JSON.stringify(result)
   return text.length <= MAX_RESULT
     ? result
@@ -68,6 +70,12 @@ export const toldOfCall = ({ isDropped, outcome }: Pick<ConversationCall, "isDro
   const told = toldOf(outcome ?? { _tag: "ToolInterrupted" })
   return isDropped === true ? { ...told, result: left } : told
 }
+
+/** What tools answered with that can be seen. */
+export const picturesIn = ({ calls }: AssistantEntry): ReadonlyArray<MessageAttachment> =>
+  calls.flatMap(({ isDropped, outcome }) =>
+    isDropped !== true && outcome?._tag === "ToolCompleted" ? picturesOf(outcome.result) : []
+  )
 
 /** What the model is told of a call's outcome. Long results are cut. */
 export const toldOf = (outcome: ToolOutcome): { readonly isFailure: boolean; readonly result: Schema.Json } => {
@@ -200,7 +208,9 @@ export const sizeOf = (entry: Entry): number =>
           size +
           JSON.stringify(call.args).length +
           (call.outcome === undefined ? 0 : JSON.stringify(toldOfCall(call).result).length),
-        entry.text.length + (entry.parts === undefined ? 0 : sizeOfParts(entry.parts))
+        entry.text.length +
+          (entry.parts === undefined ? 0 : sizeOfParts(entry.parts)) +
+          picturesIn(entry).reduce((size, one) => size + sizeOfAttachment(one), 0)
       )
 
 /** The first message of a user from there on; one where a step begins is worth a few that would fit as well. */

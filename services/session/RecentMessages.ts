@@ -28,11 +28,9 @@ const fingerprint = (id: string): number => {
   return 4_294_967_296 * (2_097_151 & b) + (a >>> 0)
 }
 
-const append = (values: ReadonlyArray<number>, value: number): ReadonlyArray<number> => {
-  const next = values.slice(values.length >= REMEMBERED ? values.length - REMEMBERED + 1 : 0)
-  next.push(value)
-  return next
-}
+/** Joined, not pushed: that would leave room for as many again, in every session that there is. */
+const append = (values: ReadonlyArray<number>, value: number): ReadonlyArray<number> =>
+  (values.length < REMEMBERED ? values : values.slice(1)).concat([value])
 
 export const remember = (recent: RecentMessages, id: MessageId, sequence: number): RecentMessages => ({
   fingerprints: append(recent.fingerprints, fingerprint(id)),

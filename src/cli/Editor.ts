@@ -59,6 +59,8 @@ export const make = (
         /** Where the line of the answer ends that is not complete, and where it ended above the typed line. */
         let column = 0
         let above = 0
+        /** That line: a terminal that becomes narrower or wider folds it anew. */
+        let tail = ""
         /** A full row: the typed line stands right below it, and so would whatever comes next. */
         let isFull = false
 
@@ -89,6 +91,7 @@ export const make = (
           if (wasShown) hide()
           stdout.write(wasShown && isFull && written.startsWith("\n") ? written.slice(1) : written)
           column = Terminal.columnAfter(column, written, stdout.columns)
+          tail = written.includes("\n") ? written.slice(written.lastIndexOf("\n") + 1) : tail + written
           if (wasShown) show()
           stdout.uncork()
         }
@@ -96,6 +99,7 @@ export const make = (
         input.on("line", (line) => {
           isShown = false
           column = 0
+          tail = ""
           begun += line.replace(CONTINUED, "")
           if (CONTINUED.test(line)) {
             begun += "\n"
@@ -106,7 +110,13 @@ export const make = (
           onLine(whole)
         })
         const onResize = () => {
-          if (!isShown) return
+          const folded = Terminal.columnAfter(0, tail, stdout.columns)
+          if (!isShown) {
+            column = folded
+            return
+          }
+          if (above > 0) above = folded
+          isFull = above === stdout.columns
           hide()
           show()
         }
@@ -123,7 +133,7 @@ export const make = (
         })
         // A terminal in line mode keeps Ctrl-C to itself.
         input.on("SIGINT", () => {
-          if (input.line === "" && begun === "") return process.emit("SIGINT")
+          if (input.line === "" && begun === "") return process.emit("SIGINT", "SIGINT")
           begun = ""
           input.write(null, { ctrl: true, name: "e" })
           input.write(null, { ctrl: true, name: "u" })

@@ -1,10 +1,19 @@
 /** How a command that fails ends: one sentence on stderr, and an exit status that says which failure it was. */
-import { Cause, type Exit, Predicate, Schema } from "effect"
+import { Cause, Duration, type Exit, Predicate, Schema } from "effect"
 import { CliError } from "effect/cli"
 import { codeOf, errorCodes } from "../../services/gateway/ErrorCodes.ts"
 import * as Terminal from "./Terminal.ts"
 
 export { PermissionNeeded, TurnCancelled, TurnFailed } from "../TurnOutcome.ts"
+
+/** The turn that was waited for took longer than it was given, and was cancelled. */
+export class TurnTimedOut extends Schema.TaggedError<TurnTimedOut>()("TurnTimedOut", {
+  timeout: Schema.Duration
+}) {
+  override get message() {
+    return `there was no answer within ${Duration.format(this.timeout)}, and the turn was cancelled; give it more by --timeout`
+  }
+}
 
 /** The worker that was waited for was cancelled, by somebody else. */
 export class WorkerCancelled extends Schema.TaggedError<WorkerCancelled>()("WorkerCancelled", {
@@ -55,10 +64,10 @@ const fromError = (error: unknown): Ending => {
   return { status: exit, error: { code: own, message } }
 }
 
-/** What the end of a command means for its exit status. */
-export const ofExit = (exit: Exit.Exit<unknown, unknown>): Ending => {
+/** What the end of a command means for its exit status, `interrupted` where a signal ended it. */
+export const ofExit = (exit: Exit.Exit<unknown, unknown>, interrupted: number): Ending => {
   if (exit._tag === "Success") return { status: 0 }
-  return Cause.hasInterruptsOnly(exit.cause) ? { status: 130 } : fromError(Cause.squash(exit.cause))
+  return Cause.hasInterruptsOnly(exit.cause) ? { status: interrupted } : fromError(Cause.squash(exit.cause))
 }
 
 /** The sentence, or its JSON. */

@@ -1,6 +1,6 @@
 /** `espalier`: the flags that every command takes, before or after its name. */
-import { Config, ConfigProvider, Effect, Layer, Option, Schema } from "effect"
-import { Command, Flag } from "effect/cli"
+import { Config, ConfigProvider, Effect, Layer, Option, References, Schema } from "effect"
+import { Command, Flag, GlobalFlag } from "effect/cli"
 import * as Client from "../client.ts"
 import { InvalidConfig } from "../server/InvalidConfig.ts"
 
@@ -64,10 +64,14 @@ const layer = Layer.unwrap(
     const flags = yield* root
     if (flags.embedded) {
       const { layer } = yield* Effect.promise(() => import("../server/EmbeddedClient.ts"))
+      const level = yield* GlobalFlag.LogLevel
       return layer({
         dataDirectory: Option.getOrUndefined(flags.data),
         mcpConfig: Option.getOrUndefined(flags.mcpConfig)
-      })
+      }).pipe(
+        // What concerns a command its errors and notes tell; --log-level shows the rest.
+        Layer.provide(Option.isNone(level) ? Layer.succeed(References.MinimumLogLevel, "Fatal") : Layer.empty)
+      )
     }
     const { token, url } = yield* connection
     return Client.layer({ url, token: Option.getOrUndefined(token) })

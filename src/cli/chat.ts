@@ -17,6 +17,7 @@ import { UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
 import { mcpFlag, seenBy } from "./mcpFlag.ts"
 import * as Lines from "./Lines.ts"
+import * as mcpServers from "./mcpServers.ts"
 import { root, withClient } from "./Root.ts"
 import { Signals } from "./Signals.ts"
 import * as Talk from "./Talk.ts"
@@ -27,13 +28,18 @@ const WAITING = 100
 /** How long a pipe may take to bring the answer to a question. */
 const PATIENCE = "5 minutes"
 
+/** What a session is called until something is said in it. */
+const UNTITLED = "chat"
+/** Columns of its first message that it is called by then. */
+const TITLE = 60
+
 interface Input {
   readonly lines: Lines.Lines
   /** Lines that wait for those before them. */
   readonly inLine: Queue.Queue<string, Cause.Done>
 }
 
-type Opened = Pick<Session, "id" | "sequence" | "subSessions">
+type Opened = Pick<Session, "id" | "title" | "messages" | "sequence" | "subSessions">
 
 /** Talks in one session, until the input ends or something else is wanted. */
 const converse = Effect.fnUntraced(function* (espalier: Client.Operation, session: Opened, { inLine, lines }: Input) {
@@ -46,6 +52,7 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, sessio
   const leaving = yield* Deferred.make<Next>()
   const broken = yield* Deferred.make<never, FollowError>()
   let hasEnded = false
+  let isUntitled = session.title === UNTITLED && session.messages === 0
 
   const slowly = Effect.timeoutOrElse(Queue.take(inLine), { duration: PATIENCE, orElse: () => Cause.done() })
   const asking = yield* Asking.make(lines, slowly)
@@ -88,9 +95,13 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, sessio
         return wanted.request(event)
       case "QuestionSettled":
         return wanted.settle(event)
-      case "MessageReceived":
+      case "MessageReceived": {
         waiting.set(event.messageId, event.text)
-        return Effect.void
+        if (!isUntitled) return Effect.void
+        isUntitled = false
+        const title = Terminal.fit(Terminal.plain(event.text).trim(), TITLE)
+        return Effect.asVoid(Effect.forkScoped(Effect.ignore(espalier.UpdateSession({ sessionId, title }))))
+      }
       case "TurnStarted":
         return echo(event.messageId)
       default:
@@ -161,7 +172,7 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, sessio
   for (const question of yield* espalier.ListQuestions({ sessionId })) yield* wanted.request(question)
   const goodbye = Effect.suspend(() => {
     if (hasEnded) return Effect.void
-    const work = talk.running() === undefined ? "" : ", and what it is at goes on"
+    const work = talk.running() === undefined ? "" : `, and what it is at goes on${embedded ? " then" : ""}`
     const how = `${command} chat ${sessionId}${embedded ? " --embedded" : ""}`
     return Effect.andThen(screen.endLine, screen.note(`the session stays${work}; go on with: ${how}`))
   })
@@ -169,16 +180,6 @@ const converse = Effect.fnUntraced(function* (espalier: Client.Operation, sessio
     Effect.onExit((exit) => (Exit.isSuccess(exit) ? (exit.value === "leave" ? goodbye : Effect.void) : goodbye))
   )
 }, Effect.scoped)
-
-/** Servers whose tools are not there yet, which somebody who has declared them expects. */
-const showServers = (espalier: Client.Operation, { screen }: Lines.Lines) =>
-  Effect.gen(function* () {
-    for (const { lastError, name, state } of yield* espalier.McpServers()) {
-      if (state === "ready") continue
-      const why = lastError === undefined ? "" : `: ${Terminal.plain(lastError)}`
-      yield* screen.note(`MCP server ${name} is ${state === "connecting" ? "starting" : state}${why}`)
-    }
-  })
 
 export const chat = Command.make(
   "chat",
@@ -208,7 +209,7 @@ export const chat = Command.make(
         const place = yield* directoryOf(directory)
         const open = (sessionId: SessionId | undefined) =>
           sessionId === undefined
-            ? espalier.StartSession({ title: "chat", ...given(about), ...place, ...seenBy(mcp) })
+            ? espalier.StartSession({ title: UNTITLED, ...given(about), ...place, ...seenBy(mcp) })
             : espalier.GetSession({ sessionId })
         const wanted = Option.isNone(asked) && continued ? (yield* newest({ espalier }, 1))[0]?.id : undefined
         let session = yield* open(Option.getOrUndefined(asked) ?? wanted)
@@ -225,7 +226,7 @@ export const chat = Command.make(
             )
           }
           yield* showModel({ espalier, screen })
-          yield* showServers(espalier, lines)
+          yield* mcpServers.show(espalier, screen)
           const next: Next = yield* converse(espalier, session, input)
           if (next === "leave" || next === "stay") return
           session = yield* open(next.open)

@@ -1,4 +1,15 @@
-import { Console, Deferred, Effect, Option, Schema, type Scope, Stream } from "effect"
+import {
+  Console,
+  Deferred,
+  Duration,
+  Effect,
+  Option,
+  Schema,
+  SchemaGetter,
+  SchemaIssue,
+  type Scope,
+  Stream
+} from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { text as textOf } from "node:stream/consumers"
 import { Delivery } from "../../services/events/RuntimeEvent.ts"
@@ -7,10 +18,14 @@ import { visible, visibleJson } from "../../services/permission/visible.ts"
 import type { Question } from "../../services/question/Question.ts"
 import { generateMessageId, SessionId } from "../../services/session/SessionId.ts"
 import type * as Client from "../client.ts"
-import { PermissionNeeded, TurnCancelled, TurnFailed, UsageError } from "./Failure.ts"
+import { directoryFlag, directoryOf } from "./directory.ts"
+import { attach } from "./attachment.ts"
+import type { MessageAttachment } from "../../services/session/MessageAttachment.ts"
+import { PermissionNeeded, TurnCancelled, TurnFailed, TurnTimedOut, UsageError } from "./Failure.ts"
 import { given } from "./given.ts"
 import { mcpFlag, seenBy } from "./mcpFlag.ts"
 import { insist } from "./insist.ts"
+import * as mcpServers from "./mcpServers.ts"
 import { root, withClient } from "./Root.ts"
 import * as Screen from "./Screen.ts"
 import * as Talk from "./Talk.ts"
@@ -21,9 +36,13 @@ const TITLE = 60
 
 const encode = Schema.encodeEffect(Schema.toCodecJson(Delivery))
 
-const read = (prompt: string) =>
+const input = Effect.promise(() => textOf(process.stdin))
+
+const read = (prompt: Option.Option<string>) =>
   Effect.gen(function* () {
-    const text = prompt === "-" ? yield* Effect.promise(() => textOf(process.stdin)) : prompt
+    // Nobody who forgot to write one is to wait for it.
+    const given = Option.getOrElse(prompt, () => (process.stdin.isTTY ? "" : "-"))
+    const text = given === "-" ? yield* input : given
     if (text.trim() === "") {
       return yield* new UsageError({
         message: 'there is no prompt; write one: espalier run "What is in this directory?"'
@@ -36,7 +55,7 @@ const read = (prompt: string) =>
 const ask = Effect.fnUntraced(function* (
   espalier: Client.Operation,
   session: { readonly id: SessionId; readonly sequence: number },
-  text: string
+  message: { readonly text: string; readonly attachments?: ReadonlyArray<MessageAttachment> }
 ) {
   const { json } = yield* root
   const sessionId = session.id
@@ -77,7 +96,10 @@ const ask = Effect.fnUntraced(function* (
     Stream.filter((ended) => ended?.messageId === messageId),
     Stream.runHead
   )
-  const send = Effect.andThen(Deferred.await(listening), insist(espalier.SendMessage({ sessionId, text, messageId })))
+  const send = Effect.andThen(
+    Deferred.await(listening),
+    insist(espalier.SendMessage({ sessionId, messageId, ...message }))
+  )
   const [ended] = yield* Effect.all([answer, send], { concurrency: 2 }).pipe(
     Effect.onInterrupt(() =>
       espalier
@@ -86,6 +108,7 @@ const ask = Effect.fnUntraced(function* (
     )
   )
   yield* screen.endLine
+  if (!json) yield* Effect.ignore(mcpServers.show(espalier, screen))
   const outcome = Option.getOrUndefined(ended)
   if (outcome === undefined || outcome.outcome === "cancelled") return yield* new TurnCancelled()
   if (outcome.outcome === "failed") {
@@ -96,10 +119,45 @@ const ask = Effect.fnUntraced(function* (
 const stop = (espalier: Client.Operation, sessionId: SessionId) =>
   espalier.StopSession({ sessionId, reason: "its run is over" }).pipe(Effect.ignore, Effect.timeoutOption("5 seconds"))
 
+/** `90 seconds`, `5m`, or a number of seconds. */
+const time = Schema.String.pipe(
+  Schema.decodeTo(Schema.Duration, {
+    decode: SchemaGetter.transformEffect((text: string, options) => {
+      const [, amount, unit = "s"] = /^(\d+(?:\.\d+)?) *(ms|s|m|h|seconds?|minutes?|hours?)?$/.exec(text.trim()) ?? []
+      const milliseconds = Number(amount) * (unit === "ms" ? 1 : (units[unit.slice(0, 1)] ?? 1))
+      return amount === undefined || milliseconds < 1
+        ? Effect.fail(new SchemaIssue.InvalidValue({ message: "a time like 90, 90s or 5m" }, text, options))
+        : Effect.succeed(Duration.millis(milliseconds))
+    }),
+    encode: SchemaGetter.transform((time: Duration.Duration) => Duration.format(time))
+  })
+)
+const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 }
+
+const within = <A, E, R>(timeout: Option.Option<Duration.Duration>, work: Effect.Effect<A, E, R>) =>
+  Option.match(timeout, {
+    onNone: (): Effect.Effect<A, E | TurnTimedOut, R> => work,
+    onSome: (duration) =>
+      Effect.timeoutOrElse(work, { duration, orElse: () => Effect.fail(new TurnTimedOut({ timeout: duration })) })
+  })
+
+/** Text from the input, as one of the attachments. */
+const attachAll = (paths: ReadonlyArray<string>) =>
+  Effect.forEach(paths, (path) =>
+    path === "-"
+      ? Effect.map(input, (text): MessageAttachment => ({ _tag: "Text", name: "input", text }))
+      : attach(path)
+  )
+
 export const prompt = Command.make(
   "run",
   {
-    prompt: Argument.String("prompt").pipe(Argument.withDescription("What to do; - reads it from the input")),
+    prompt: Argument.String("prompt").pipe(
+      Argument.withDescription(
+        "What to do; - reads it from the input, which is also what happens without one in a pipe"
+      ),
+      Argument.optional
+    ),
     session: Flag.String("session").pipe(
       Flag.withSchema(SessionId),
       Flag.withDescription("In this session (default: one of its own, which ends with it)"),
@@ -109,19 +167,55 @@ export const prompt = Command.make(
       Flag.withDescription("Keep the session of its own, to go on with it"),
       Flag.withDefault(false)
     ),
+    attach: Flag.String("attach").pipe(
+      Flag.withDescription("A text or a picture that goes with it, - for the input; may be given more than once"),
+      Flag.atLeast(0)
+    ),
+    allow: Flag.String("allow").pipe(
+      Flag.withDescription(
+        'Tools that may run without anybody being asked, as "files__*"; may be given more than once'
+      ),
+      Flag.atLeast(0)
+    ),
+    timeout: Flag.String("timeout").pipe(
+      Flag.withSchema(time),
+      Flag.withDescription("Longest that it may take, as 90s or 5m; then it is cancelled"),
+      Flag.optional
+    ),
+    agentType: Flag.String("agent").pipe(Flag.withDescription("The type of agent"), Flag.optional),
+    directory: directoryFlag,
     mcp: mcpFlag
   },
-  ({ keep, mcp, prompt, session }) =>
+  ({ agentType, allow, attach: files, directory, keep, mcp, prompt, session, timeout }) =>
     withClient((espalier) =>
       Effect.gen(function* () {
         const text = yield* read(prompt)
+        const attachments = yield* attachAll(files)
+        const message = { text, ...(attachments.length === 0 ? undefined : { attachments }) }
         if (Option.isSome(session)) {
-          return yield* ask(espalier, yield* espalier.GetSession({ sessionId: session.value }), text)
+          if (allow.length > 0 || Option.isSome(agentType) || Option.isSome(directory) || Option.isSome(mcp)) {
+            return yield* new UsageError({
+              message:
+                "a session that is there has its own settings: --allow, --agent, --directory and --mcp are for new ones"
+            })
+          }
+          const known = yield* espalier.GetSession({ sessionId: session.value })
+          return yield* within(timeout, ask(espalier, known, message))
         }
-        const title = Terminal.fit(Terminal.plain(text), TITLE)
-        const own = yield* espalier.StartSession({ ...given({ title: Option.some(title) }), ...seenBy(mcp) })
+        const title = Terminal.fit(Terminal.plain(text).trim(), TITLE)
+        const own = yield* espalier.StartSession({
+          title,
+          ...given({ agentType }),
+          ...(yield* directoryOf(directory)),
+          ...seenBy(mcp),
+          ...(allow.length === 0
+            ? undefined
+            : { permissions: { rules: allow.map((tool) => ({ tool, decision: "allow" as const })) } })
+        })
         if (keep) yield* Console.error(Terminal.dim(`session ${own.id}`, "stderr"))
-        yield* ask(espalier, own, text).pipe(Effect.ensuring(keep ? Effect.void : stop(espalier, own.id)))
+        yield* within(timeout, ask(espalier, own, message)).pipe(
+          Effect.ensuring(keep ? Effect.void : stop(espalier, own.id))
+        )
       })
     )
 ).pipe(
@@ -130,7 +224,9 @@ export const prompt = Command.make(
   ),
   Command.withExamples([
     { command: 'espalier run "Which files are here?"', description: "Ask once" },
-    { command: "git diff | espalier run -", description: "Ask with what a pipe holds" },
+    { command: "git log -5 | espalier run -", description: "Ask what a pipe holds" },
+    { command: 'git diff | espalier run "Is this right?" --attach -', description: "Ask about what a pipe holds" },
+    { command: 'espalier run "Sort my notes" --allow "files__*" --timeout 5m', description: "With nobody there" },
     { command: 'espalier run "Go on" --session ses_…', description: "Go on with a session" }
   ])
 )

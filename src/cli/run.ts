@@ -29,16 +29,23 @@ const presenter: CliOutput.Presenter = {
 }
 
 export const run = (args: ReadonlyArray<string>): void => {
-  // The reader of a pipe may leave before all is written: there is nobody left to tell.
-  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : 1))
-
   const program = Command.runWith(espalier, { version })(args).pipe(
     Effect.provide([NodeServices.layer, CliOutput.layerPresenter(presenter), Layer.succeed(Logger.LogToStderr, true)])
   )
-  Signals.run(program, (exit) => {
-    const { error, status } = Failure.ofExit(exit)
+  let isRead = true
+  const stop = Signals.run(program, (exit, signal) => {
+    const { error, status } = Failure.ofExit(exit, Signals.statusOf(signal))
     if (error !== undefined) process.stderr.write(`${Failure.render(error, args.includes("--json"))}\n`)
     // Waits until all that was printed has been handed over.
-    process.stdout.write("", () => process.exit(status))
+    process.stdout.write("", () => process.exit(isRead ? status : 0))
   })
+  // The reader of a pipe may leave before all is written: nothing more is to be done for it, in order.
+  const onError = ({ code }: NodeJS.ErrnoException) => {
+    if (code !== "EPIPE") process.exit(1)
+    if (!isRead) return
+    isRead = false
+    stop("SIGTERM")
+  }
+  process.stdout.on("error", onError)
+  process.stderr.on("error", onError)
 }

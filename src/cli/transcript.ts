@@ -11,10 +11,13 @@ const fenced = (text: string, language = ""): string => {
   return `${fence}${language}\n${text}\n${fence}`
 }
 
+const attached = (names: ReadonlyArray<string> = []): string =>
+  names.length === 0 ? "" : `\n\n_With ${names.join(", ")}_`
+
 const section = (message: Message): string => {
   switch (message._tag) {
     case "UserMessage":
-      return `## You\n\n_${time(message.at)}_\n\n${message.text}`
+      return `## ${message.from === undefined ? "You" : "Another agent"}\n\n_${time(message.at)}_\n\n${message.text}${attached(message.attachments)}`
     case "AssistantMessage":
       return `## Assistant${message.partial ? " (cut off)" : ""}\n\n_${time(message.at)}_\n\n${message.text}`
     // ToolMessage

@@ -55,6 +55,7 @@ import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import { type Limits as ModelTimes, ModelLimits } from "../../services/model/ModelLimits.ts"
 import { Models } from "../../services/model/Models.ts"
+import { ModelSight } from "../../services/model/ModelSight.ts"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
 import { type AgentType, AgentTypes } from "../../services/session/AgentType.ts"
@@ -133,6 +134,11 @@ export interface Options extends Parts {
   readonly models?: ReadonlyArray<ModelSettings> | undefined
   /** How long a model may be silent and take (default 30 seconds and 10 minutes). */
   readonly modelLimits?: ModelTimes | undefined
+  /**
+   * Whether the model can see, and is shown the pictures that tools answer with (default: whether all `models` are of
+   * OpenAI or Anthropic themselves).
+   */
+  readonly modelPictures?: boolean | undefined
   /** Requests under way at a provider of models (default 64). */
   readonly modelConcurrency?: number | undefined
   /** How often a provider of models is asked; beyond it requests wait (default: as often as it takes). */
@@ -172,6 +178,15 @@ const named = ({ model, models = [] }: Options) =>
 
 const limits = ({ modelLimits }: Options) =>
   modelLimits === undefined ? Layer.empty : Layer.succeed(ModelLimits, modelLimits)
+
+/** Providers whose models see, at their own addresses. */
+const seeing: ReadonlyArray<string> = ["openai", "anthropic"]
+
+const sight = ({ model, modelPictures, models = [] }: Options) => {
+  const isSeeing = ({ provider, url }: ModelSettings) => seeing.includes(provider) && url === undefined
+  const byDefault = model === undefined && models.length > 0 && models.every(isSeeing)
+  return Layer.succeed(ModelSight, modelPictures ?? byDefault)
+}
 
 /** The declared MCP servers. */
 const mcp = ({ mcp: { instances } = {}, mcpServers = [] }: Options, scratch: string) =>
@@ -249,7 +264,7 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     Layer.provide(LocalSessionDesk.layer),
     // For programs that have a question of their own, under the same limits as the sessions.
     Layer.provideMerge(model(options)),
-    Layer.provide(limits(options)),
+    Layer.provide([limits(options), sight(options)]),
     Layer.provide(ReapedProcesses.layer),
     Layer.merge(named(options)),
     Layer.provideMerge(RegistryRouter.layer),

@@ -53,6 +53,8 @@ export interface Settings {
   /** The model that answers, and those that stand in for it: by default none, and then tools can still be run by hand. */
   readonly models: ReadonlyArray<ModelSettings>
   readonly modelLimits: ModelTimes
+  /** Whether the model is shown pictures that tools answer with; by default it depends on the provider. */
+  readonly modelPictures: boolean | undefined
   /** Requests under way at a provider of models. */
   readonly modelConcurrency: number
   /** How often a provider of models is asked. */
@@ -148,6 +150,7 @@ const fromConfig = Config.all({
     idle: limit("ESPALIER_MODEL_IDLE", Duration.seconds(30)),
     total: limit("ESPALIER_MODEL_LIMIT", Duration.minutes(10))
   }),
+  modelPictures: Config.Boolean("ESPALIER_MODEL_PICTURES").pipe(Config.withDefault(undefined)),
   modelConcurrency: Config.schema(int(1, 10_000), "ESPALIER_MODEL_CONCURRENCY").pipe(Config.withDefault(64)),
   modelRate: Config.schema(int(1, 1_000_000), "ESPALIER_MODEL_CALLS_PER_MINUTE").pipe(
     Config.map((limit): Rate => ({ limit, per: "1 minute" })),

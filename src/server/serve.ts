@@ -7,18 +7,22 @@ import { Root } from "../../services/supervision/Places.ts"
 import { RuntimeGaveUp } from "../../services/supervision/RuntimeGaveUp.ts"
 import { mention } from "./McpConfigFile.ts"
 import * as Server from "./Server.ts"
-import { resolveSettings } from "./Settings.ts"
+import { resolveSettings, type Settings } from "./Settings.ts"
 import * as uncaught from "./uncaught.ts"
 
-const welcome = (url: string, dataDirectory: string): string => `espalier ${version} is running
+const welcome = (
+  url: string,
+  { dataDirectory, mcpServers, models }: Settings
+): string => `espalier ${version} is running
 
-  url   ${url}
-  data  ${dataDirectory}
+  url    ${url}
+  data   ${dataDirectory}
+  model  ${models.length === 0 ? "none; docs/models.md tells how to name one" : models.map(({ name }) => name).join(", then ")}
+  MCP    ${mcpServers.length === 0 ? "none; name a .mcp.json with --mcp-config" : mcpServers.map(({ name }) => name).join(", ")}
 
 Try this in another terminal${url.endsWith(":4747") ? "" : `, after: export ESPALIER_URL=${url}`}
 
-  ${command} tool list
-  ${command} tool run analyze_codebase --args '{"path":"."}'
+${models.length === 0 ? "" : `  ${command} chat\n`}  ${command} tool run analyze_codebase --args '{"path":"."}'
   ${command} tree
 
 Ctrl-C stops it. Sessions and queued work go on after the next start.`
@@ -42,7 +46,7 @@ export const serve = Effect.fnUntraced(function* (
     yield* Scope.provide(uncaught.contain, scope)
     const url = yield* HttpGateway.url
     const { dataDirectory } = settings
-    yield* Console.log(given.json ? JSON.stringify({ url, dataDirectory, version }) : welcome(url, dataDirectory))
+    yield* Console.log(given.json ? JSON.stringify({ url, dataDirectory, version }) : welcome(url, settings))
     const root = yield* Root
     const gaveUp = Effect.andThen(root.awaitExit, Effect.fail(new RuntimeGaveUp()))
     yield* Effect.raceFirst(stop, gaveUp).pipe(Effect.tapError(({ message }) => Effect.logFatal(message)))

@@ -106,6 +106,71 @@ describe("espalier run", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live(
+    "reads the prompt and what goes with it from a pipe or files, and tells the model of the directory's AGENTS.md",
+    () =>
+      Effect.gen(function* () {
+        const { models, server } = yield* serving(() => says("Read."))
+        const directory = yield* temporaryDirectory
+        writeFileSync(join(directory, "AGENTS.md"), "Speak like a pirate.")
+        writeFileSync(join(directory, "note.txt"), "a note")
+        const bare = yield* ended(yield* talk(server, ["run"], "from a pipe"))
+        assert.strictEqual(bare.stdout, "Read.\n", bare.stderr)
+        const file = join(directory, "note.txt")
+        const rich = ["run", "right?", "--attach", "-", "--attach", file, "--directory", directory]
+        assert.strictEqual((yield* ended(yield* talk(server, rich, "a diff"))).status, 0)
+        const [piped, attached] = models.asked.map(({ body }) => JSON.stringify(body.messages))
+        assert.include(piped, "from a pipe")
+        for (const part of ["pirate", "right?", "a diff", "a note"]) assert.include(attached, part)
+        const missing = yield* espalier(server, "run", "go", "--attach", join(directory, "none"))
+        assert.strictEqual(missing.status, errorCodes.UsageError.exit)
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("runs what --allow names without asking, and is cancelled after its --timeout", () =>
+    Effect.gen(function* () {
+      const args = JSON.stringify({ repoUrl: "https://127.0.0.1:9/x.git" })
+      const { models, server } = yield* serving(({ body }) =>
+        body.messages.at(-1)?.role === "tool" ? says("Tried.") : calls(["analyze_codebase", args])
+      )
+      const allowed = yield* espalier(server, "run", "go", "--allow", "analyze_*")
+      assert.strictEqual(allowed.stdout, "Tried.\n", allowed.stderr)
+      const other = yield* espalier(server, "run", "go", "--allow", "generate_*")
+      assert.strictEqual(other.status, errorCodes.PermissionNeeded.exit)
+      assert.include(other.stderr, '--allow "analyze_codebase"')
+      models.follow(() => [...words("Well"), silence])
+      const late = yield* espalier(server, "run", "go", "--timeout", "1s")
+      assert.strictEqual(late.status, errorCodes.TurnTimedOut.exit, late.stderr)
+      yield* eventually("the model's request is gone", () => models.open() === 0)
+      for (const flags of [
+        ["--timeout", "soon"],
+        ["--session", "ses_mine", "--allow", "*"]
+      ]) {
+        assert.strictEqual((yield* espalier(server, "run", "go", ...flags)).status, errorCodes.UsageError.exit)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("cancels its turn and ends in order when it is terminated, or when nobody reads it any more", () =>
+    Effect.gen(function* () {
+      const { models, server } = yield* serving(() => [...words("Well"), silence])
+      const cut = yield* start(server, "run", "go")
+      yield* until(cut, "stdout", /Well/)
+      cut.process.kill("SIGTERM")
+      assert.strictEqual((yield* ended(cut)).status, 143)
+      yield* eventually("the model's request is gone", () => models.open() === 0)
+      models.follow(() => [...words("Well"), wait(500), ...words(" then"), wait(200), ...words(" go"), silence])
+      const unread = yield* start(server, "run", "go")
+      yield* until(unread, "stdout", /Well/)
+      unread.process.stdout?.destroy()
+      const { status, stderr } = yield* ended(unread)
+      assert.strictEqual(status, 0, stderr)
+      yield* eventually("its request is gone, too", () => models.open() === 0)
+      const sessions = yield* espalier(server, "session", "list", "--json")
+      assert.notMatch(sessions.stdout, /"status": "(idle|thinking)"/)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("--embedded needs no server", () =>
     Effect.gen(function* () {
       const models = yield* ModelServer.make(() => says("From this process."))
@@ -143,7 +208,7 @@ describe("espalier chat", () => {
         assert.include(stderr, part)
       }
       const text = readFileSync(file, "utf8")
-      assert.match(text, /^# chat\n\nSession `ses_/)
+      assert.match(text, /^# one\n\nSession `ses_/)
       assert.match(text, /## You\n\n_.*_\n\none\n\n## Assistant\n\n_.*_\n\nanswer 1\n/)
       rmSync(directory, { recursive: true })
       const id = /session (ses_\w+);/.exec(stderr)?.[1] ?? ""
@@ -233,7 +298,7 @@ describe("espalier chat", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("survives a server that is killed in the middle of an answer", () =>
+  it.live("survives a server that is killed in the middle of an answer, and shows nothing of it twice", () =>
     Effect.gen(function* () {
       const { env, models, server: first } = yield* serving(() => [...words("Half of"), silence])
       const running = yield* talk(first, ["chat"])
@@ -242,11 +307,13 @@ describe("espalier chat", () => {
       first.running.process.kill("SIGKILL")
       yield* Effect.promise(() => first.running.ended)
       yield* until(running, "stderr", /the server is away/)
-      models.follow(() => [wait(50), ...says("The whole of it.")])
+      models.follow(() => [wait(50), ...says("Half", " of it", " is enough.")])
       yield* server(first.dataDirectory, { ...env, ESPALIER_PORT: new URL(first.url).port })
-      yield* until(running, "stdout", /The whole of it\./)
+      yield* until(running, "stdout", /enough\./)
       running.process.stdin?.write("/quit\n")
-      assert.strictEqual((yield* ended(running)).status, 0)
+      const { status, stdout } = yield* ended(running)
+      assert.strictEqual(status, 0)
+      assert.strictEqual(stdout, "Half of it is enough.\n")
     }).pipe(Effect.scoped)
   )
 })

@@ -7,6 +7,7 @@ import { Duration, Effect, Fiber, Random, Schema, Stream } from "effect"
 import { AiError, LanguageModel, type Prompt, type Response, Tool, Toolkit } from "effect/ai"
 import { read } from "../../services/model/ownMetadata.ts"
 import { eventually } from "../support/eventually.ts"
+import { type Step, wait } from "../support/ScriptedServer.ts"
 import { configuredModel } from "../support/wire/configuredModel.ts"
 import * as Wire from "../support/wire/Wire.ts"
 
@@ -32,6 +33,9 @@ type Part = Response.StreamPart<{ readonly echo: typeof echo }, "deferred">
 
 const textOf = (parts: ReadonlyArray<Part>): string =>
   parts.map((part) => (part.type === "text-delta" ? part.delta : "")).join("")
+
+/** With time between the pieces: what comes in one burst may be handed over as one. */
+const apart = (steps: ReadonlyArray<Step>): ReadonlyArray<Step> => steps.flatMap((step) => [step, wait(20)])
 
 export const modelWireContract = (wire: Wire.Wire) => {
   const live = <A, E>(
@@ -64,7 +68,7 @@ export const modelWireContract = (wire: Wire.Wire) => {
 
   live(
     "streams text as it comes, with usage and what it costs",
-    () => wire.answer([text("Good morning")]),
+    () => apart(wire.answer([text("Good morning")])),
     Effect.fnUntraced(function* (model) {
       const parts = yield* streamed(model)
       assert.isAbove(parts.filter(({ type }) => type === "text-delta").length, 1)
@@ -105,7 +109,7 @@ export const modelWireContract = (wire: Wire.Wire) => {
 
   live(
     "streams the arguments of parallel calls, and gives each call whole",
-    () => wire.answer([text("Both."), call("a", "echo", { text: "one" }), call("b", "echo", { text: "two" })]),
+    () => apart(wire.answer([text("Both."), call("a", "echo", { text: "one" }), call("b", "echo", { text: "two" })])),
     Effect.fnUntraced(function* (model, server) {
       const parts = yield* streamed(model)
       assert.deepStrictEqual(

@@ -67,4 +67,33 @@ describe("callResult", () => {
     assert.strictEqual(kept["structuredOmitted"], "larger than 128 KiB")
     assert.isBelow(jsonSize(kept, 512 * 1024), 512 * 1024)
   })
+
+  it("is a failure in what is structured, where a server says nothing else", () => {
+    const refused = fromServer("s", "t", { isError: true, content: [], structuredContent: { reason: "closed" } })
+    assert.include(refused.isError ? refused.message : "", '{"reason":"closed"}')
+  })
+
+  it("leaves out what is nested so deep that it could not be written down", () => {
+    const deep: unknown = JSON.parse(`{"a":${"[".repeat(50_000)}${"]".repeat(50_000)}}`)
+    const kept = result({ content: [{ type: "text", text: "a" }], structuredContent: deep })
+    assert.strictEqual(kept["structuredOmitted"], "nested deeper than 64")
+    assert.include(JSON.stringify(kept), '"text":"a"')
+  })
+
+  it("keeps a picture as large as the rest leaves room for", () => {
+    const picture = { type: "image", mimeType: "image/png", data: "A".repeat(380 * 1024) }
+    assert.deepStrictEqual(result({ content: [picture] })["content"], [picture])
+    const crowded = result({ content: [{ type: "text", text: "x".repeat(300 * 1024) }, picture] })
+    assert.include(JSON.stringify(crowded["content"]), "too large")
+    for (const data of [100, 200, 300]) {
+      const kept = result({
+        content: [
+          { ...picture, data: "A".repeat(data * 1024) },
+          { type: "text", text: "\u0001".repeat(190 * 1024) }
+        ],
+        structuredContent: { a: "x".repeat(127 * 1024) }
+      })
+      assert.isBelow(jsonSize(kept, 512 * 1024), 460 * 1024)
+    }
+  })
 })

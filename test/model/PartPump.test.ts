@@ -20,6 +20,12 @@ const slowly = () => {
   )
 }
 
+const apart: PartPump.Reading<number, number, string> = {
+  accept: (part) => ({ part }),
+  join: () => undefined,
+  toError: String
+}
+
 /** What each pull gave, and how it ended. */
 const pulls = Effect.fnUntraced(function* ({ pull }: PartPump.PartPump<number, string>) {
   const found: Array<ReadonlyArray<number>> = []
@@ -34,7 +40,7 @@ const pulls = Effect.fnUntraced(function* ({ pull }: PartPump.PartPump<number, s
 describe("PartPump", () => {
   it.live("hands over what comes in one burst together, in its order", () =>
     Effect.gen(function* () {
-      const pump = PartPump.make<number, number, string>(slowly(), (part) => ({ part }), String)
+      const pump = PartPump.make(slowly(), { ...apart, accept: (part) => ({ part }) })
       const { end, found } = yield* pulls(pump)
       assert.deepStrictEqual(found.flat(), numbers)
       assert.isAtMost(found.length, 5)
@@ -43,10 +49,25 @@ describe("PartPump", () => {
     })
   )
 
+  it.live("joins what says more of the same in one burst, and nothing beyond it", () =>
+    Effect.gen(function* () {
+      const tens = (part: number) => Math.floor(part / 10)
+      const join = (last: number, next: number) => (tens(last) === tens(next) ? next : undefined)
+      const pump = PartPump.make(slowly(), { ...apart, join })
+      const { found } = yield* pulls(pump)
+      assert.includeMembers(found.flat(), [9, 19, 29, 39])
+      assert.isBelow(found.flat().length, 10)
+      assert.deepStrictEqual(
+        found.flat(),
+        found.flat().toSorted((a, b) => a - b)
+      )
+    })
+  )
+
   it.live("hands over what came before a failure, and then the failure", () =>
     Effect.gen(function* () {
       const accept = (part: number) => (part === 30 ? { error: "broken" } : { part })
-      const pump = PartPump.make<number, number, string>(slowly(), accept, String)
+      const pump = PartPump.make(slowly(), { ...apart, accept })
       const { end, found } = yield* pulls(pump)
       assert.deepStrictEqual(found.flat(), numbers.slice(0, 30))
       assert.deepStrictEqual(end, Result.fail("broken"))

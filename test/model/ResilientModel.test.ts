@@ -211,6 +211,7 @@ describe("llm-429-500", () => {
         const reason = reasonOf(yield* Effect.exit(ask(model)))
         assert(reason._tag === "InternalProviderError")
         assert.strictEqual(read(reason.metadata).code, "model_unavailable")
+        assert.include(reason.description, "; the last time, the provider could not answer")
         assert.strictEqual(asked.length, before)
         yield* Effect.forEach(asks, (fiber) => run(Fiber.join(fiber)))
         isWell = true

@@ -2,7 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { RuntimeEvent } from "../../services/events/RuntimeEvent.ts"
+import { load } from "../../layers/session/SessionStore.ts"
+import { overBudget } from "../../layers/session/treeBudget.ts"
+import { Journal } from "../../services/journal/Journal.ts"
 import { Registry } from "../../services/registry/Registry.ts"
+import * as Budget from "../../services/session/Budget.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
 import { Root } from "../../services/supervision/Places.ts"
@@ -39,6 +43,15 @@ const ask = Effect.fnUntraced(function* (text: string) {
 })
 
 const subsOf = (id: SessionId) => Effect.flatMap(SessionManager, (manager) => manager.list({ parent: id, limit: 100 }))
+
+/** Returns when so many permissions were asked for in the session. */
+const untilAsked = (id: SessionId, count: number) => {
+  let asked = 0
+  return until(id, (event): event is Extract<RuntimeEvent, { readonly _tag: "PermissionRequested" }> => {
+    if (event._tag === "PermissionRequested") asked++
+    return event._tag === "PermissionRequested" && asked === count
+  })
+}
 
 const settled = (id: SessionId) =>
   Effect.map(eventsOf(id), (events) =>
@@ -316,4 +329,89 @@ describe("llm-loop", () => {
       durable
     )
   })
+
+  it.effect("agents that work side by side pass a budget by one call of each of them at most", () => {
+    let asked = 0
+    const agents = 5
+    return Effect.gen(function* () {
+      const manager = yield* SessionManager
+      const { id } = yield* manager.start({ limits: { sessionTokens: 40 } })
+      yield* manager.send({ sessionId: id, text: "go" })
+      assert.strictEqual((yield* ended(id, 1)).failure?.code, "token_budget_exceeded")
+      assert.isAtLeast(asked, 20)
+      assert.isAtMost(asked, 20 + agents)
+    }).pipe(
+      inProcess({
+        model: actor((said) => {
+          asked++
+          if (said !== "go") return calls(["echo", {}])
+          return calls(...Array.from({ length: agents }, () => ["delegate", { task: "more" }] as const))
+        })
+      }),
+      durable
+    )
+  })
+
+  it.effect(
+    "what is not in memory counts too: sessions above that are not back yet, and those below that just ended",
+    () =>
+      Effect.gen(function* () {
+        const manager = yield* SessionManager
+        const journal = yield* Journal
+        const { id } = yield* manager.start({})
+        yield* manager.send({ sessionId: id, text: "go" })
+        yield* untilAsked(id, 2)
+        const [one, other] = yield* subsOf(id)
+        if (one === undefined || other === undefined) return assert.fail("there are not two")
+        const stateOf = (id: SessionId) => Effect.orDie(load(journal, id))
+        const state = yield* stateOf(one.id)
+        if (state === undefined) return assert.fail("it is not stored")
+        const limited = (sessionTokens: number) =>
+          overBudget({ stateOf }, { sessionTokens }, { state }, 0, Budget.nothing, false)
+        // Two tokens of each of the three.
+        assert.strictEqual((yield* limited(6))?.code, "token_budget_exceeded")
+        assert.isUndefined(yield* limited(7))
+        yield* manager.stop(id)
+      }).pipe(
+        inProcess({
+          model: actor((said) =>
+            said === "go" ? calls(["delegate", { task: "one" }], ["delegate", { task: "other" }]) : calls(["shell", {}])
+          )
+        }),
+        durable
+      )
+  )
+
+  it.effect.each(["its turn is cancelled", "its deadline has passed", "somebody stops it"] as const)(
+    "what those below a sub-session used counts at the root also when %s",
+    (how) =>
+      Effect.gen(function* () {
+        const manager = yield* SessionManager
+        const world = yield* SessionWorld
+        const { id } = yield* manager.start({ limits: { sessionTokens: 8 } })
+        yield* manager.send({ sessionId: id, text: "go" })
+        yield* eventually("the lowest is at work", () => world.runs.includes("wait_once"))
+        const [middle] = yield* subsOf(id)
+        if (middle === undefined) return assert.fail("there is none")
+        if (how === "its turn is cancelled") yield* manager.cancelTurn(id)
+        else if (how === "its deadline has passed") yield* TestClock.adjust("1 minute")
+        else yield* manager.stop(middle.id)
+        yield* ended(id, 1)
+        // Two tokens of each of the three answers, and two more where it went on.
+        yield* manager.send({ sessionId: id, text: "and now" })
+        yield* ended(id, 2)
+        const events = (yield* eventsOf(id)).map(({ event }) => event)
+        const below = events.flatMap((event) => (event._tag === "SubSessionEnded" ? [event.spent.tokens] : []))
+        assert.deepStrictEqual(below, [4])
+      }).pipe(
+        inProcess({
+          model: actor((said, results) => {
+            if (results.length > 0) return says("ok")
+            if (said === "go") return calls(["delegate", { task: "middle", deadline: 60 }])
+            return said === "middle" ? calls(["delegate", { task: "low" }]) : calls(["wait_once", {}])
+          })
+        }),
+        durable
+      )
+  )
 })

@@ -1,6 +1,7 @@
 /**
  * Reads a web stream ahead of its reader, a bounded number of parts, and hands over all there are at once: parts come
- * in bursts, and a fiber that goes on for each of them would cost more than what it reads.
+ * in bursts, and a fiber that goes on for each of them would cost more than what it reads. So would each that is checked
+ * on its way, which is why those of a burst that say more of the same are joined.
  */
 import { Cause, Effect } from "effect"
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
@@ -17,14 +18,18 @@ export interface PartPump<A, E> {
   readonly close: () => boolean
 }
 
-/**
- * `accept` turns a part into what is handed over (nothing when undefined), or into the failure that ends the stream;
- * `toError` does so with what the stream itself broke with.
- */
+export interface Reading<Raw, A, E> {
+  /** What is handed over for a part (nothing when undefined), or the failure that ends the stream. */
+  readonly accept: (part: Raw) => { readonly part: A | undefined } | { readonly error: E }
+  /** Two that come one after the other as one, where that says the same. */
+  readonly join: (last: A, next: A) => A | undefined
+  /** The failure for what the stream itself broke with. */
+  readonly toError: (error: unknown) => E
+}
+
 export const make = <Raw, A, E>(
   stream: ReadableStream<Raw>,
-  accept: (part: Raw) => { readonly part: A | undefined } | { readonly error: E },
-  toError: (error: unknown) => E
+  { accept, join, toError }: Reading<Raw, A, E>
 ): PartPump<A, E> => {
   const reader = stream.getReader()
   let buffer: Array<A> = []
@@ -39,6 +44,12 @@ export const make = <Raw, A, E>(
     if (!isReadonlyArrayNonEmpty(parts)) return ended
     buffer = []
     return Effect.succeed(parts)
+  }
+  const keep = (part: A) => {
+    const last = buffer.at(-1)
+    const both = last === undefined ? undefined : join(last, part)
+    if (both === undefined) buffer.push(part)
+    else buffer[buffer.length - 1] = both
   }
   const wake = () => {
     const resume = waiting
@@ -62,7 +73,7 @@ export const make = <Raw, A, E>(
       close()
       return
     }
-    if (accepted.part !== undefined) buffer.push(accepted.part)
+    if (accepted.part !== undefined) keep(accepted.part)
     isReading = false
     read()
     if (buffer.length > 0) wake()

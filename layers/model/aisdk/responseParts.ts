@@ -183,6 +183,20 @@ export const streamPart = (
   }
 }
 
+/** Characters at which a delta takes no more: what is read ahead stays bounded. */
+const LONG = 4_096
+
+/** A delta and the next one of the same text as one. */
+export const joinDeltas = (last: StreamPart, next: StreamPart): StreamPart | undefined =>
+  (last.type === "text-delta" || last.type === "reasoning-delta" || last.type === "tool-params-delta") &&
+  last.type === next.type &&
+  last.id === next.id &&
+  last.metadata === undefined &&
+  next.metadata === undefined &&
+  last.delta.length < LONG
+    ? { type: last.type, id: last.id, delta: last.delta + next.delta }
+    : undefined
+
 /** A part of an answer that came as a whole. */
 export const contentPart = (part: LanguageModelV4Content): Response.PartEncoded | undefined => {
   if (part.type === "text" || part.type === "reasoning") {

@@ -8,7 +8,7 @@ import { insist } from "../insist.ts"
 import * as Terminal from "../Terminal.ts"
 import { type Room, told } from "./Room.ts"
 
-const PROMPT = "allow it? [y/n/a] "
+const prompt = (tool: string): string => `allow ${Terminal.fit(visible(tool), 40)}? [y/n/a] `
 const CHOICES = "[y]es, this once; [a]lways in this session; [n]o"
 
 type Choice = "y" | "n" | "a"
@@ -49,7 +49,7 @@ export const make = Effect.fnUntraced(function* (room: Room, asking: Asking) {
         yield* show(permission)
         let choice: Choice | undefined
         while (choice === undefined) {
-          choice = choices[(yield* line(PROMPT)).trim().toLowerCase()]
+          choice = choices[(yield* line(prompt(permission.tool))).trim().toLowerCase()]
           if (choice !== undefined) break
           // Who answers from a pipe has but one line for it.
           if (!lines.isPerson) choice = "n"
