@@ -10,6 +10,7 @@ import { MaxOutputTokens } from "../../services/model/MaxOutputTokens.ts"
 import type { ModelAnswer } from "../../services/model/ModelAnswer.ts"
 import { read } from "../../services/model/ownMetadata.ts"
 import { usageOf } from "../../services/model/usageOf.ts"
+import { PER_TOKEN } from "../../services/session/Compaction.ts"
 import { SessionDesk } from "../../services/session/SessionDesk.ts"
 
 /** For one answer of the model. */
@@ -26,6 +27,10 @@ const promptOf = ({ messages, system }: SamplingRequest): Prompt.Prompt =>
         : Prompt.makeMessage("assistant", { content: [text(message.text)] })
     )
   ])
+
+/** In tokens. */
+const shownOf = ({ messages, system }: SamplingRequest): number =>
+  Math.ceil(messages.reduce((size, { text }) => size + text.length, system.length) / PER_TOKEN)
 
 /** What is known of an answer besides its text: nothing, where the provider does not count. */
 const answerOf = ({ content }: LanguageModel.GenerateTextResponse<{}>): ModelAnswer | undefined => {
@@ -62,11 +67,14 @@ const make = Effect.gen(function* () {
 
   return McpQuestions.of({
     sample: (request) =>
-      Effect.map(desk.charge(request, complete(request)), ({ model, stopReason, text }) => ({
-        model,
-        stopReason,
-        text
-      })),
+      Effect.map(
+        desk.charge({ ...request, shown: shownOf(request) }, complete(request)),
+        ({ model, stopReason, text }) => ({
+          model,
+          stopReason,
+          text
+        })
+      ),
     ask: desk.ask
   })
 })

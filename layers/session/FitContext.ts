@@ -5,6 +5,7 @@ import { drop, REQUEST, type Strategy } from "../../services/session/Compaction.
 import { type Entry, summaryText } from "../../services/session/Conversation.ts"
 import type { Lost } from "./CarryOut.ts"
 import type * as ModelRound from "./ModelRound.ts"
+import type { Count } from "./Reservations.ts"
 
 export interface Compacted {
   readonly upTo: number
@@ -17,23 +18,41 @@ export interface Surroundings {
   readonly strategy: Strategy
   /** Asks the model, without tools. */
   readonly ask: (entries: ReadonlyArray<Entry>) => Effect.Effect<ModelRound.Answer, ModelRound.TurnFailed>
+  /** Makes a call that shows these, when there is room for it in the budget. */
+  readonly afford: <A, E>(
+    entries: ReadonlyArray<Entry>,
+    call: (count: Count) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | ModelRound.TurnFailed>
   readonly journal: (compacted: Compacted) => Effect.Effect<void, Lost>
 }
 
 /** For one turn: it remembers that a summary could not be had, and does without. */
-export const make = ({ ask, journal, strategy }: Surroundings) => {
+export const make = ({ afford, ask, journal, strategy }: Surroundings) => {
   let isVain = false
+
+  /** None when it cannot be had. */
+  const sumUp = Effect.fnUntraced(function* (shown: ReadonlyArray<Entry>, upTo: number, count: Count) {
+    const asked = yield* Effect.result(ask(shown))
+    if (asked._tag === "Failure" || asked.success.broken !== undefined || asked.success.text.trim() === "") {
+      return undefined
+    }
+    const { answer, text } = asked.success
+    count(answer)
+    yield* journal({ upTo, dropped: 0, summary: text, answer })
+    return text
+  })
 
   const summarise = Effect.fnUntraced(function* (entries: ReadonlyArray<Entry>, upTo: number) {
     const older = entries.filter(({ sequence }) => sequence <= upTo)
     const request: Entry = { _tag: "User", text: REQUEST, sequence: upTo }
-    const asked = yield* Effect.result(ask([...older, request]))
-    if (asked._tag === "Failure" || asked.success.broken !== undefined || asked.success.text.trim() === "") {
+    const shown = [...older, request]
+    const text = yield* afford(shown, (count) => sumUp(shown, upTo, count)).pipe(
+      Effect.catchTag("TurnFailed", () => Effect.undefined)
+    )
+    if (text === undefined) {
       isVain = true
       return undefined
     }
-    const { answer, text } = asked.success
-    yield* journal({ upTo, dropped: 0, summary: text, answer })
     const summary: Entry = { _tag: "User", text: summaryText(text), sequence: upTo }
     return [summary, ...entries.filter(({ sequence }) => sequence > upTo)]
   })

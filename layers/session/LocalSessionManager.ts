@@ -109,7 +109,7 @@ export const make = Effect.fnUntraced(function* ({
   const questionDesk = QuestionDesk.make({ journal, reach: supply.reach, isClosing: supply.isClosing })
 
   yield* Effect.addFinalizer(() => supply.close)
-  const clerk = { ask: questionDesk.ask, charge: chargeTo(supply, limits) }
+  const clerk = { ask: questionDesk.ask, charge: chargeTo(supply, supply.reservations, limits) }
   yield* Effect.flatMap(SessionDesk, ({ attend }) => attend(clerk))
   yield* Effect.acquireRelease(
     Effect.orDie(

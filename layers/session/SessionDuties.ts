@@ -29,6 +29,7 @@ import * as QuestionDuties from "./QuestionDuties.ts"
 import { again } from "./CarryOut.ts"
 import * as Inbox from "./Inbox.ts"
 import { type OfferedTools, offered } from "./Prompt.ts"
+import type { Reservations } from "./Reservations.ts"
 import type { Others } from "./SubSessions.ts"
 import * as SubSessions from "./SubSessions.ts"
 import type { JournalService } from "./SessionStore.ts"
@@ -48,6 +49,7 @@ export interface Services {
   readonly instructions: { readonly read: (directory: string) => Effect.Effect<string | undefined> }
   /** What every session may use up at most. */
   readonly budget: Budget.Limits
+  readonly reservations: Reservations
   readonly limits: Limits
   /** Whether the model can see. */
   readonly pictures: boolean
@@ -117,6 +119,7 @@ export const make = ({
   others,
   pictures,
   pool,
+  reservations,
   tools
 }: Services) => {
   const subSessions = SubSessions.make({ bus, journal, others })
@@ -158,7 +161,7 @@ export const make = ({
     const turn: RunningTurn = { id: current.id, draft: "", fiber: undefined, cancelling: undefined }
     live.turn = turn
     return Effect.map(
-      beside(life, Turn.run(around, TurnHost.make(bus, pool, budget, others, life, turn, current))),
+      beside(life, Turn.run(around, TurnHost.make(bus, pool, budget, others, reservations, life, turn, current))),
       (fiber) => {
         turn.fiber = fiber
       }

@@ -25,6 +25,7 @@ import * as Inbox from "./Inbox.ts"
 import { giveBack, interrupted, type Item, type Life, type LiveSession, look, nothing, topicOf } from "./LiveSession.ts"
 import type * as SessionDuties from "./SessionDuties.ts"
 import { appendOf, load } from "./SessionStore.ts"
+import { usedBy } from "./treeBudget.ts"
 
 export interface Services extends SessionDuties.Services {
   readonly registry: Registry["Service"]
@@ -70,7 +71,7 @@ export const maySleep = ({ personal, state, stopping }: LiveSession): boolean =>
   !state.isEnded
 
 export const make = (services: Services, duties: SessionDuties.Duties) => {
-  const { asleep, bus, clock, journal, onDown, onGivenUp, onIdle, registry } = services
+  const { asleep, bus, clock, journal, onDown, onGivenUp, onIdle, others, registry } = services
 
   const ended = (live: LiveSession) => new SessionHasEnded({ sessionId: live.id })
 
@@ -339,18 +340,23 @@ export const make = (services: Services, duties: SessionDuties.Duties) => {
     const state = yield* load(journal, live.id)
     if (state?.turn === undefined) return
     const { turn } = state
+    const orphans = state.calls.filter(({ turnId }) => turnId === turn.id)
+    const subs = state.subs.filter(({ callId }) => orphans.some((call) => call.callId === callId))
+    const ids = subs.map(({ sessionId }) => sessionId)
+    // First, so that what they used is known; those that take longer end by themselves.
+    yield* Effect.timeoutOption(duties.stopSubs(ids, reasons.cancelled), "1 second")
     const failure = { code: "session_crashed", message: "the session crashed again and again, and was given up on" }
     const batch = new Batch({ ...live, state }, [], clock.currentTimeMillisUnsafe())
+    for (const sessionId of ids) {
+      const spent = yield* usedBy(others, sessionId)
+      batch.evolve(Command.EndSub({ sessionId, outcome: { _tag: "ToolInterrupted" }, spent }))
+    }
     batch.evolve(Command.EndTurn({ turnId: turn.id, text: undefined, outcome: "failed", failure }))
     const [first, ...rest] = batch.events
     if (first === undefined) return
     yield* bus.publish(yield* journal.append([appendOf(batch.state, state, [first, ...rest])]))
-    const orphans = state.calls.filter(({ turnId }) => turnId === turn.id)
     // Asking is enough: they end by themselves.
     yield* Effect.timeoutOption(duties.cancelWorkers(orphans, "its session was given up on"), "1 second")
-    const subs = state.subs.filter(({ callId }) => orphans.some((call) => call.callId === callId))
-    const ids = subs.map(({ sessionId }) => sessionId)
-    yield* Effect.timeoutOption(duties.stopSubs(ids, reasons.cancelled), "1 second")
   })
 
   const lastWords = (live: LiveSession) =>

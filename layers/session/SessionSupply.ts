@@ -21,6 +21,7 @@ import { type SupervisorRef, SupervisorStopped } from "../../services/supervisio
 import * as Asleep from "./Asleep.ts"
 import { IdleList } from "./IdleList.ts"
 import * as Places from "./SessionPlaces.ts"
+import * as Reservations from "./Reservations.ts"
 import * as LiveSession from "./LiveSession.ts"
 import type { Unavailable } from "./Unavailable.ts"
 import * as SessionDuties from "./SessionDuties.ts"
@@ -40,7 +41,7 @@ const isPassing = (cause: unknown): boolean => Predicate.isTagged(cause, "Storag
 
 export interface Options extends Omit<
   SessionProcess.Services,
-  "onDown" | "onGivenUp" | "onIdle" | "asleep" | "others"
+  "onDown" | "onGivenUp" | "onIdle" | "asleep" | "others" | "reservations"
 > {
   readonly sessions: SupervisorRef
   /** Sessions in memory at the same time. */
@@ -63,10 +64,12 @@ export const make = (options: Options) => {
   const asleep = Asleep.make()
   const idle = new IdleList<LiveSession.LiveSession>(options.hibernateAfter)
   const others: Others = { reach: (id) => reach(id), find: (id) => live.get(id), stateOf: (id) => stateOf(id) }
+  const reservations = Reservations.make(others, options.budget)
   const process = SessionProcess.make(
     {
       ...options,
       others,
+      reservations,
       asleep,
       onIdle: (session) => idle.add(session, options.clock.currentTimeMillisUnsafe()),
       onDown: (session) => {
@@ -82,11 +85,12 @@ export const make = (options: Options) => {
       },
       onGivenUp: (session) => forget(session)
     },
-    SessionDuties.make({ ...options, others })
+    SessionDuties.make({ ...options, others, reservations })
   )
 
   /** Has the supervisor of its sub-sessions cleared away. */
   const retire = (session: LiveSession.LiveSession): void => {
+    reservations.forget(session.id)
     if (places.retire(session.state)) wakeKeeper?.()
   }
 
@@ -344,6 +348,7 @@ export const make = (options: Options) => {
     find: (id: SessionId) => live.get(id),
     keep,
     reach,
+    reservations,
     stateOf,
     reconcile,
     size: () => live.size

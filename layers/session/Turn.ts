@@ -13,7 +13,8 @@ import type { Limits } from "../../services/model/ModelLimits.ts"
 import { type Entry, fromEvents, WINDOW, windowAfter } from "../../services/session/Conversation.ts"
 import type { StorageError } from "../../services/journal/StorageError.ts"
 import type { AgentType } from "../../services/session/AgentType.ts"
-import { PER_TOKEN, type Strategy } from "../../services/session/Compaction.ts"
+import { estimate, PER_TOKEN, type Strategy } from "../../services/session/Compaction.ts"
+import type { Size } from "../../services/session/Reservation.ts"
 import type { AssistantText } from "../../services/session/decide.ts"
 import { type CallId, generateMessageId } from "../../services/session/SessionId.ts"
 import type { CurrentTurn, SessionState, UnsettledCall } from "../../services/session/SessionState.ts"
@@ -24,6 +25,7 @@ import { persist } from "./LiveSession.ts"
 import * as ModelRound from "./ModelRound.ts"
 import { MAX_CALLS, type PlannedCall, plan } from "./PlanCall.ts"
 import type { OfferedTools } from "./Prompt.ts"
+import type { Count } from "./Reservations.ts"
 import { eventAt, type JournalService } from "./SessionStore.ts"
 
 /** Fast calls of one round that run at the same time. */
@@ -45,6 +47,11 @@ export interface Host extends CarryOutHost {
   readonly compact: (compacted: FitContext.Compacted) => Effect.Effect<void, Lost>
   /** Why the turn may not go on: with an answer, why its calls may not be run. */
   readonly overBudget: (answer?: ModelRound.Answer) => Effect.Effect<Failure | undefined>
+  /** Asks the model when its session's budget has room for that; it ends with what the answer took being journaled. */
+  readonly afford: <A, E>(
+    size: () => Size,
+    call: (count: Count) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | ModelRound.TurnFailed>
   /** Where an unsettled call stands. */
   readonly placeOf: (call: UnsettledCall) => Place
   readonly end: (
@@ -106,17 +113,26 @@ const readConversation = Effect.fnUntraced(function* (
   return fromEvents(isBegun ? [message, ...events] : [message, begin, ...events])
 })
 
-/** Carries out a step; when it returns, every call of it is settled. */
-const runStep = Effect.fnUntraced(function* (
+/** Journals a step, and gives what is left of it: when that returns, every call of it is settled. */
+const requestStep = Effect.fnUntraced(function* (
   { agentTypes, tools }: Surroundings,
   host: Host,
   answer: ModelRound.Answer
-): Effect.fn.Return<Entry, Lost> {
+): Effect.fn.Return<Effect.Effect<Entry, Lost>, Lost> {
   const { agentType, id, mcpServers, owner, permission } = host.state()
   const rules = [...(agentTypes.get(agentType)?.rules ?? []), ...permission.rules]
   const asker = { id, mcpServers, owner, permission: { ...permission, rules } }
   const planned = yield* Effect.forEach(answer.calls, (call, index) => plan(tools, asker, call, index))
   const places = yield* host.request(yield* textOf(answer.text), planned, answer.answer)
+  return carryOutStep(host, answer, planned, places)
+})
+
+const carryOutStep = Effect.fnUntraced(function* (
+  host: Host,
+  answer: ModelRound.Answer,
+  planned: ReadonlyArray<PlannedCall>,
+  places: ReadonlyMap<CallId, Place>
+): Effect.fn.Return<Entry, Lost> {
   const free = yield* slots
   const calls = yield* Effect.forEach(
     planned,
@@ -132,12 +148,43 @@ const runStep = Effect.fnUntraced(function* (
   return { _tag: "Assistant", text: answer.text, calls, parts: answer.answer?.parts, sequence: host.state().sequence }
 })
 
+/** Asks the model and journals what it answers. Gives the step that is to be carried out, and none at the turn's end. */
+const round = Effect.fnUntraced(function* (around: Surroundings, host: Host, shown: ModelRound.Shown, count: Count) {
+  const offered = yield* around.offered(host.state())
+  const answer = yield* ModelRound.ask(around.model, around.limits, offered, shown, host.say)
+  count(answer.answer)
+  if (answer.broken !== undefined) {
+    yield* host.end("failed", yield* textOf(answer.text), answer.broken, answer.answer)
+    return undefined
+  }
+  if (answer.calls.length === 0) {
+    const text = yield* textOf(answer.text)
+    if (text === undefined) {
+      return yield* Effect.fail(
+        new ModelRound.TurnFailed("empty_answer", "the model answered nothing; send the message again")
+      )
+    }
+    yield* host.end("completed", text, undefined, answer.answer)
+    return undefined
+  }
+  // What it took is journaled with its calls only, so it counts from here.
+  const over = yield* host.overBudget(answer)
+  if (over === undefined) return yield* requestStep(around, host, answer)
+  yield* host.end("failed", yield* textOf(answer.text), over, answer.answer)
+  return undefined
+})
+
+const sizeOf = (entries: ReadonlyArray<Entry>, system: string | undefined, most: number): Size => ({
+  shown: Math.min(estimate(entries), most) + Math.ceil((system?.length ?? 0) / PER_TOKEN)
+})
+
 const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
   yield* settleLeftovers(around, host)
   let entries = yield* persist(readConversation(around, host))
   const system = yield* around.instructions(host.state())
   const silent = () => Effect.void
-  const characters = around.compaction.tokens * PER_TOKEN
+  const { tokens } = around.compaction
+  const characters = tokens * PER_TOKEN
   const fit = FitContext.make({
     strategy: around.compaction,
     ask: (entries) =>
@@ -150,6 +197,7 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
           silent
         )
       ),
+    afford: (entries, call) => host.afford(() => sizeOf(entries, system, tokens), call),
     journal: host.compact
   })
   while (true) {
@@ -157,22 +205,12 @@ const loop = Effect.fnUntraced(function* (around: Surroundings, host: Host) {
     if (spent !== undefined) return yield* host.end("failed", undefined, spent)
     entries = yield* fit(entries)
     const shown = { entries, system, characters, pictures: around.pictures }
-    const offered = yield* around.offered(host.state())
-    const answer = yield* ModelRound.ask(around.model, around.limits, offered, shown, host.say)
-    if (answer.broken !== undefined) {
-      return yield* host.end("failed", yield* textOf(answer.text), answer.broken, answer.answer)
-    }
-    if (answer.calls.length === 0) {
-      const text = yield* textOf(answer.text)
-      if (text !== undefined) return yield* host.end("completed", text, undefined, answer.answer)
-      return yield* Effect.fail(
-        new ModelRound.TurnFailed("empty_answer", "the model answered nothing; send the message again")
-      )
-    }
-    // What it took is journaled with its calls only, so it counts from here.
-    const over = yield* host.overBudget(answer)
-    if (over !== undefined) return yield* host.end("failed", yield* textOf(answer.text), over, answer.answer)
-    entries = [...entries, yield* runStep(around, host, answer)]
+    const step = yield* host.afford(
+      () => sizeOf(shown.entries, system, tokens),
+      (count) => round(around, host, shown, count)
+    )
+    if (step === undefined) return
+    entries = [...entries, yield* step]
   }
 })
 

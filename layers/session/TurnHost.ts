@@ -25,6 +25,7 @@ import {
 } from "./LiveSession.ts"
 import * as ToolRunner from "./ToolRunner.ts"
 import type { PlannedCall } from "./PlanCall.ts"
+import type { Reservations } from "./Reservations.ts"
 import { conceive, type Others } from "./SubSessions.ts"
 import { overBudget } from "./treeBudget.ts"
 import type { Host } from "./Turn.ts"
@@ -128,6 +129,7 @@ export const make = (
   pool: WorkerPool["Service"],
   budget: Budget.Limits,
   others: Pick<Others, "stateOf">,
+  reservations: Reservations,
   life: Life,
   turn: RunningTurn,
   current: CurrentTurn
@@ -165,6 +167,7 @@ export const make = (
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         overBudget(others, budget, live, now, Budget.spendingOf(answer?.answer?.usage), answer !== undefined)
       ),
+    afford: (size, call) => reservations.afford(live, size, call),
     placeOf: ({ callId, child, turnId, workerId }) => {
       if (workerId !== undefined || child !== undefined) return { outcome: outcomeOf(live, callId) }
       const { pending } = live.state.permission

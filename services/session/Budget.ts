@@ -1,6 +1,7 @@
 /**
  * What a turn and a session may use up: rounds of tool calls, tokens, money and time. Looked at before each request to
- * the model and before the calls that an answer asks for, so a limit is passed by one call at most.
+ * the model and before the calls that an answer asks for, so a limit is passed by one call at most. Where sessions work
+ * side by side, `Reservation.ts` sees to that.
  */
 import { Schema } from "effect"
 import type { Failure } from "../Failure.ts"
@@ -60,6 +61,23 @@ export interface Account {
   readonly session: { readonly spent: Spending; readonly startedAt: number }
   readonly now: number
 }
+
+/** What was used of what may be. */
+export interface Limited {
+  readonly limits: Limits
+  readonly account: Account
+}
+
+/** Whether tokens or money are limited at all. */
+export const isMetered = ({ sessionCost, sessionTokens, turnCost, turnTokens }: Limits): boolean =>
+  (sessionCost ?? sessionTokens ?? turnCost ?? turnTokens) !== undefined
+
+/** Whether so much more would stay within the limits of tokens and money. */
+export const hasRoom = ({ account: { session, turn }, limits }: Limited, more: Spending): boolean =>
+  turn.spent.tokens + more.tokens <= (limits.turnTokens ?? Infinity) &&
+  session.spent.tokens + more.tokens <= (limits.sessionTokens ?? Infinity) &&
+  turn.spent.cost + more.cost <= (limits.turnCost ?? Infinity) &&
+  session.spent.cost + more.cost <= (limits.sessionCost ?? Infinity)
 
 const failure = (code: string, what: string): Failure => ({
   code,

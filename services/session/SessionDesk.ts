@@ -16,6 +16,10 @@ export type AskedOfSession = Pick<Question, "server" | "message" | "schema"> & {
 export interface Charge {
   readonly sessionId: SessionId
   readonly server: string
+  /** Tokens that the model is shown for it (default: a few). */
+  readonly shown?: number | undefined
+  /** Tokens that it may answer with. */
+  readonly maxTokens?: number | undefined
 }
 
 export interface SessionClerk {

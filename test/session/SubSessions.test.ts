@@ -9,7 +9,7 @@ import { Registry } from "../../services/registry/Registry.ts"
 import * as Budget from "../../services/session/Budget.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
-import { Root } from "../../services/supervision/Places.ts"
+import { Root, Sessions } from "../../services/supervision/Places.ts"
 import type { TreeNode } from "../../services/supervision/SupervisionTree.ts"
 import { ended } from "../contracts/SessionManager.ts"
 import { eventually } from "../support/eventually.ts"
@@ -330,7 +330,7 @@ describe("llm-loop", () => {
     )
   })
 
-  it.effect("agents that work side by side pass a budget by one call of each of them at most", () => {
+  it.effect("agents that work side by side pass a budget by one call at most, all together", () => {
     let asked = 0
     const agents = 5
     return Effect.gen(function* () {
@@ -339,7 +339,7 @@ describe("llm-loop", () => {
       yield* manager.send({ sessionId: id, text: "go" })
       assert.strictEqual((yield* ended(id, 1)).failure?.code, "token_budget_exceeded")
       assert.isAtLeast(asked, 20)
-      assert.isAtMost(asked, 20 + agents)
+      assert.isAtMost(asked, 20 + 1)
     }).pipe(
       inProcess({
         model: actor((said) => {
@@ -413,5 +413,38 @@ describe("llm-loop", () => {
         }),
         durable
       )
+  )
+
+  it.effect("what agents used counts also when the session above them is given up after one crash too many", () =>
+    Effect.gen(function* () {
+      const manager = yield* SessionManager
+      const world = yield* SessionWorld
+      const sessions = yield* Sessions
+      const { id } = yield* manager.start({})
+      yield* manager.send({ sessionId: id, text: "go" })
+      yield* eventually("the lowest is at work", () => world.runs.includes("wait_once"))
+      for (let crash = 1; crash <= 4; crash++) {
+        yield* sessions.crashChild(id)
+        for (let n = 0; n < 100; n++) yield* Effect.yieldNow
+      }
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* ended(id, 1)).failure?.code, "session_crashed")
+      const events = (yield* eventsOf(id)).map(({ event }): RuntimeEvent => event)
+      assertLaws(events)
+      // Two tokens of each of the two below it.
+      assert.deepStrictEqual(
+        events.flatMap((event) => (event._tag === "SubSessionEnded" ? [event.spent.tokens] : [])),
+        [4]
+      )
+      assert.strictEqual((yield* load(yield* Journal, id))?.spent.tokens, 6)
+    }).pipe(
+      inProcess({
+        model: actor((said) => {
+          if (said === "go") return calls(["delegate", { task: "middle" }])
+          return said === "middle" ? calls(["delegate", { task: "low" }]) : calls(["wait_once", {}])
+        })
+      }),
+      durable
+    )
   )
 })
