@@ -166,7 +166,7 @@ export const errorCodes = {
   },
   TurnTimedOut: {
     code: "turn_timed_out",
-    exit: 170,
+    exit: 124,
     http: 504,
     meaning: "The turn that was waited for took longer than it was given"
   },

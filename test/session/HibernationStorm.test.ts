@@ -184,8 +184,8 @@ describe("hibernation of many", () => {
           yield* awake(SLEEPERS)
         })
         const left = yield* growth(CYCLES / 2, (cycles) => Effect.repeat(cycle, { times: cycles - 1 }))
-        // The smallest object takes more.
-        assert.isBelow(left / SLEEPERS / (CYCLES / 2), 40, "bytes that one of them leaves behind each time")
+        // One small object in a list takes more; code that is still being compiled takes half of it, at this size.
+        assert.isBelow(left / SLEEPERS / (CYCLES / 2), 56, "bytes that one of them leaves behind each time")
         assert.strictEqual(yield* (yield* Registry).count, SLEEPERS)
       }).pipe(here, durable),
     900_000
