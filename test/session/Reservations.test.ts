@@ -7,6 +7,7 @@ import { write } from "../../services/model/ownMetadata.ts"
 import type * as Budget from "../../services/session/Budget.ts"
 import * as Reservation from "../../services/session/Reservation.ts"
 import { SessionId } from "../../services/session/SessionId.ts"
+import { SessionDesk } from "../../services/session/SessionDesk.ts"
 import { SessionManager } from "../../services/session/SessionManager.ts"
 import { fold } from "../../services/session/SessionState.ts"
 import { ended } from "../contracts/SessionManager.ts"
@@ -214,6 +215,33 @@ describe("agents side by side", () => {
       assert.strictEqual(model.most, 1)
     }).pipe(durable)
   })
+
+  it.effect("share it with texts that MCP servers have completed, anywhere in the tree", () =>
+    Effect.gen(function* () {
+      const manager = yield* SessionManager
+      const desk = yield* SessionDesk
+      const above = (yield* manager.start({ limits: { sessionTokens: 10.5 * EACH } })).id
+      const below = yield* Effect.forEach([1, 2, 3], () => manager.start({ parent: { sessionId: above } }))
+      const answer = { usage: { inputTokens: EACH - 1, outputTokens: 1 } }
+      let underway = 0
+      const most: Array<number> = []
+      const text = Effect.gen(function* () {
+        most.push(++underway)
+        yield* breaths(20)
+        underway--
+        return { answer }
+      })
+      const ids = [above, ...below.map(({ id }) => id)]
+      const ends = yield* Effect.forEach(
+        Array.from({ length: 16 }, (_, n) => ids[n % ids.length] ?? above),
+        (sessionId) => Effect.result(desk.charge({ sessionId, server: "paint", shown: EACH, maxTokens: 100 }, text)),
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual(ends.filter(({ _tag }) => _tag === "Success").length, 11)
+      assert.isAbove(Math.max(...most), 4)
+      assert.deepStrictEqual(most.slice(-1), [1])
+    }).pipe(inProcess(), durable)
+  )
 })
 
 const stateWith = (limits: Budget.Limits | undefined) => {
