@@ -16,6 +16,7 @@ import { McpServerNotFound } from "../../services/mcp/McpServer.ts"
 import { McpServers } from "../../services/mcp/McpServers.ts"
 import { isSeen, type SeenServers } from "../../services/mcp/seenServers.ts"
 import { ModelLimits } from "../../services/model/ModelLimits.ts"
+import { Prices } from "../../services/model/Models.ts"
 import { ModelSight } from "../../services/model/ModelSight.ts"
 import { Registry } from "../../services/registry/Registry.ts"
 import { LOCAL, Person } from "../../services/access/Person.ts"
@@ -95,6 +96,7 @@ export const make = Effect.fnUntraced(function* ({
     model: yield* LanguageModel.LanguageModel,
     limits: yield* ModelLimits,
     pictures: yield* ModelSight,
+    prices: yield* Prices,
     agentTypes: yield* AgentTypes,
     compaction: yield* Compaction,
     instructions: yield* Instructions,

@@ -7,6 +7,7 @@
  */
 import { Clock, Effect } from "effect"
 import type { ModelAnswer } from "../../services/model/ModelAnswer.ts"
+import type { Price } from "../../services/model/Usage.ts"
 import * as Budget from "../../services/session/Budget.ts"
 import * as Reservation from "../../services/session/Reservation.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
@@ -55,7 +56,11 @@ const change = (tree: Tree, ticket: Ticket, ends: number | undefined): Effect.Ef
     look()
   })
 
-export const make = (others: Pick<Others, "find" | "stateOf">, server: Budget.Limits) => {
+export const make = (
+  others: Pick<Others, "find" | "stateOf">,
+  server: Budget.Limits,
+  prices: ReadonlyArray<Price> = []
+) => {
   const trees = new Map<SessionId, Tree>()
 
   const treeOf = (root: SessionId): Tree => {
@@ -95,7 +100,7 @@ export const make = (others: Pick<Others, "find" | "stateOf">, server: Budget.Li
         const failure = Budget.exceeded(limits, account)
         if (failure !== undefined) return yield* Effect.fail(new TurnFailed(failure.code, failure.message))
       }
-      if (Reservation.mayBegin(accounts, tree.seen, underway, size)) return
+      if (Reservation.mayBegin(accounts, tree.seen, underway, size, prices)) return
     }
   })
 

@@ -8,6 +8,7 @@
  */
 import { Clock, Deferred, Effect, Exit, Predicate, Schedule, type Scope } from "effect"
 import * as Topic from "../../services/events/Topic.ts"
+import type { Price } from "../../services/model/Usage.ts"
 import type { SessionEvent } from "../../services/session/SessionEvent.ts"
 import type { SessionId } from "../../services/session/SessionId.ts"
 import {
@@ -44,6 +45,7 @@ export interface Options extends Omit<
   "onDown" | "onGivenUp" | "onIdle" | "asleep" | "others" | "reservations"
 > {
   readonly sessions: SupervisorRef
+  readonly prices: ReadonlyArray<Price>
   /** Sessions in memory at the same time. */
   readonly limit: number
   /** Milliseconds that a session is idle before it leaves memory. */
@@ -64,7 +66,7 @@ export const make = (options: Options) => {
   const asleep = Asleep.make()
   const idle = new IdleList<LiveSession.LiveSession>(options.hibernateAfter)
   const others: Others = { reach: (id) => reach(id), find: (id) => live.get(id), stateOf: (id) => stateOf(id) }
-  const reservations = Reservations.make(others, options.budget)
+  const reservations = Reservations.make(others, options.budget, options.prices)
   const process = SessionProcess.make(
     {
       ...options,

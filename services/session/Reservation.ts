@@ -2,6 +2,7 @@
  * Whether a call to the model may begin beside others while a budget is kept: what it may take is not known before it
  * has ended, so it is estimated, and what those under way may take counts as if it had been used.
  */
+import type { Price } from "../model/Usage.ts"
 import * as Budget from "./Budget.ts"
 
 /** Tokens of an answer of which no limit is known, with the definitions of the tools before it. */
@@ -38,10 +39,25 @@ export const see = (seen: Seen, { shown }: Size, { cost, tokens }: Budget.Spendi
         rate: Math.max(seen.rate ?? 0, cost / tokens)
       }
 
+const MILLION = 1_000_000
+
+/** What it costs by the dearest of the prices, beyond what is shown as an answer. */
+const priced = (prices: ReadonlyArray<Price>, tokens: number, shown: number): number =>
+  prices.reduce(
+    (most, { cacheWrite = 0, input, output }) =>
+      Math.max(most, (shown * Math.max(input, cacheWrite) + (tokens - shown) * Math.max(input, output)) / MILLION),
+    0
+  )
+
 /** No less than any call before it; while it is not known what tokens cost, more than any budget. */
-export const estimate = (seen: Seen, { answer = ANSWER, shown }: Size): Budget.Spending => {
+export const estimate = (
+  seen: Seen,
+  { answer = ANSWER, shown }: Size,
+  prices: ReadonlyArray<Price> = []
+): Budget.Spending => {
   const tokens = Math.max(seen.tokens, shown + Math.max(answer, seen.beyond))
-  return { tokens, cost: seen.rate === undefined ? Infinity : Math.max(seen.cost, seen.rate * tokens) }
+  if (seen.rate === undefined && prices.length === 0) return { tokens, cost: Infinity }
+  return { tokens, cost: Math.max(seen.cost, (seen.rate ?? 0) * tokens, priced(prices, tokens, shown)) }
 }
 
 /**
@@ -52,9 +68,13 @@ export const mayBegin = (
   accounts: ReadonlyArray<Budget.Limited>,
   seen: Seen,
   underway: ReadonlyArray<Size>,
-  next: Size
+  next: Size,
+  prices: ReadonlyArray<Price>
 ): boolean => {
   if (underway.length === 0) return true
-  const most = underway.reduce((sum, size) => Budget.add(sum, estimate(seen, size)), estimate(seen, next))
+  const most = underway.reduce(
+    (sum, size) => Budget.add(sum, estimate(seen, size, prices)),
+    estimate(seen, next, prices)
+  )
   return accounts.every((account) => Budget.hasRoom(account, most))
 }

@@ -54,7 +54,7 @@ import { McpServers } from "../../services/mcp/McpServers.ts"
 import type { Rate, RateLimits } from "../../services/limits/RateLimits.ts"
 import type { Retention } from "../../services/maintenance/Retention.ts"
 import { type Limits as ModelTimes, ModelLimits } from "../../services/model/ModelLimits.ts"
-import { Models } from "../../services/model/Models.ts"
+import { Models, Prices } from "../../services/model/Models.ts"
 import { ModelSight } from "../../services/model/ModelSight.ts"
 import type { ModelSettings } from "../../services/model/ModelSettings.ts"
 import type { Registry } from "../../services/registry/Registry.ts"
@@ -176,6 +176,9 @@ const model = ({ model, modelConcurrency: concurrency, modelRate: rate, models =
 const named = ({ model, models = [] }: Options) =>
   Layer.succeed(Models, model === undefined ? models.map(({ name }) => name) : ["own"])
 
+const prices = ({ model, models = [] }: Options) =>
+  Layer.succeed(Prices, model === undefined ? models.flatMap(({ price }) => price ?? []) : [])
+
 const limits = ({ modelLimits }: Options) =>
   modelLimits === undefined ? Layer.empty : Layer.succeed(ModelLimits, modelLimits)
 
@@ -264,7 +267,7 @@ const rooms = <E, R>(options: Options, scratch: string, approvals: Layer.Layer<M
     Layer.provide(LocalSessionDesk.layer),
     // For programs that have a question of their own, under the same limits as the sessions.
     Layer.provideMerge(model(options)),
-    Layer.provide([limits(options), sight(options)]),
+    Layer.provide([limits(options), sight(options), prices(options)]),
     Layer.provide(ReapedProcesses.layer),
     Layer.merge(named(options)),
     Layer.provideMerge(RegistryRouter.layer),

@@ -314,6 +314,8 @@ describe("room for calls", () => {
     assert.strictEqual(Reservation.estimate(seen, { shown: 0 }).tokens, 41_000)
     assert.strictEqual(Reservation.estimate(seen, { shown: 2_000 }).tokens, 42_000)
     assert.closeTo(Reservation.estimate(seen, { shown: 2_000 }).cost, 0.42, 1e-9)
+    const prices = [{ input: 2, output: 10, cacheWrite: 3 }]
+    assert.closeTo(Reservation.estimate(Reservation.unseen, { shown: 1_000, answer: 50 }, prices).cost, 0.0035, 1e-9)
     // One that nothing is known of has taught nothing.
     assert.strictEqual(Reservation.see(seen, size, { tokens: 0, cost: 0 }), seen)
   })
