@@ -14,6 +14,14 @@ export const heap = Effect.sync(() => {
   return process.memoryUsage().heapUsed
 })
 
+/** The same with what lies outside of the heap, as pieces of input do. */
+export const held = Effect.sync(() => {
+  collect()
+  collect()
+  const { external, heapUsed } = process.memoryUsage()
+  return heapUsed + external
+})
+
 /** Only where the system has it. */
 const descriptors = "/proc/self/fd"
 
