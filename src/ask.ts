@@ -3,9 +3,10 @@
  *
  *     const text = yield* ask(session.id, "What is in this directory?")
  *
- * It fails with `TurnFailed` or `TurnCancelled` where there is no answer. Interrupting it cancels the turn.
+ * It fails with `TurnFailed` or `TurnCancelled` where there is no answer. Interrupting it cancels the turn; a message that
+ * still waits behind others is answered in its turn all the same.
  */
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import { EventBus } from "../services/events/EventBus.ts"
 import * as Topic from "../services/events/Topic.ts"
 import type { Permission } from "../services/permission/Permission.ts"
@@ -23,17 +24,29 @@ export interface AskOptions {
   readonly onPermission?: ((permission: Permission) => boolean | Promise<boolean>) | undefined
 }
 
-/** The same, of which an interruption changes nothing but that nobody waits any more. */
-export const sayAndWait = Effect.fnUntraced(function* (
+export const ask = Effect.fnUntraced(function* (
   sessionId: SessionId,
   text: string,
-  { onPermission, onText }: AskOptions = {}
+  { onPermission, onText }: AskOptions = {},
+  /** Whether an interruption cancels the turn; otherwise it changes nothing but that nobody waits any more. */
+  isCancel: () => boolean = () => true
 ) {
   const sessions = yield* SessionManager
   const events = yield* EventBus
   const messageId = yield* generateMessageId
   // Listens before it says anything, so that nothing of the answer is missed.
   const deliveries = yield* events.open({ topic: Topic.ofSession(sessionId) })
+  /** A turn that answers another message: that is not ours to cancel. */
+  let other = (yield* sessions.get(sessionId)).turn
+  const heard = Stream.map(deliveries, (delivery) => {
+    if (delivery._tag === "Event" && delivery.event._tag === "TurnStarted") {
+      other = delivery.event.messageId === messageId ? undefined : delivery.event.turnId
+    }
+    return delivery
+  })
+  const cancel = Effect.flatMap(sessions.get(sessionId), ({ turn }) =>
+    turn === undefined || turn === other ? Effect.void : sessions.cancelTurn(sessionId)
+  )
   /** Whoever is asked may take their time: the rest goes on. What goes wrong with them is a no. */
   const decide = (permission: Permission) =>
     onPermission === undefined
@@ -52,13 +65,10 @@ export const sayAndWait = Effect.fnUntraced(function* (
           Effect.forkScoped,
           Effect.asVoid
         )
-  const answer = answerTo(messageId, deliveries, (piece) => Effect.sync(() => onText?.(piece)), decide)
-  return yield* Effect.andThen(sessions.send({ sessionId, text, messageId }), answer)
-}, Effect.scoped)
-
-export const ask = (sessionId: SessionId, text: string, options?: AskOptions) =>
-  Effect.onInterrupt(sayAndWait(sessionId, text, options), () =>
-    Effect.ignore(SessionManager.use((sessions) => sessions.cancelTurn(sessionId)))
+  const answer = answerTo(messageId, heard, (piece) => Effect.sync(() => onText?.(piece)), decide)
+  return yield* Effect.andThen(sessions.send({ sessionId, text, messageId }), answer).pipe(
+    Effect.onInterrupt(() => (isCancel() ? Effect.ignore(cancel) : Effect.void))
   )
+}, Effect.scoped)
 
 export * from "./TurnOutcome.ts"

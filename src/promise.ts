@@ -18,7 +18,7 @@ import { InvalidInput } from "../services/InvalidInput.ts"
 import type { Message } from "../services/session/Session.ts"
 import { SessionId } from "../services/session/SessionId.ts"
 import { SessionManager, type StartOptions } from "../services/session/SessionManager.ts"
-import { type AskOptions, sayAndWait } from "./ask.ts"
+import { ask, type AskOptions } from "./ask.ts"
 import * as Runtime from "./server/Runtime.ts"
 
 type Services = SessionManager | EventBus
@@ -52,11 +52,8 @@ export class Session {
   /** Says something and gives the answer. */
   ask(text: string, { signal, ...options }: AskOptions & Aborting = {}): Promise<string> {
     // Closing is no cancel: what is unfinished goes on at the next start.
-    const cancel = SessionManager.use((sessions) => sessions.cancelTurn(this.id))
-    const asked = Effect.onInterrupt(sayAndWait(this.id, text, options), () =>
-      signal?.aborted === true ? Effect.ignore(cancel) : Effect.void
-    )
-    return this.#run(asked, signal)
+    const isCancel = () => signal?.aborted === true
+    return this.#run(ask(this.id, text, options, isCancel), signal)
   }
 
   /** What was said and done so far, from the oldest. */

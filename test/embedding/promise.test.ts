@@ -61,6 +61,38 @@ describe("espalier/promise", () => {
     }
   })
 
+  it("an aborted question that waits behind another leaves the other one's turn alone", async () => {
+    const gate = Promise.withResolvers<void>()
+    await using espalier = await Espalier.open({
+      model: scripted(({ prompt }) =>
+        JSON.stringify(prompt).includes("second")
+          ? says("two")
+          : Stream.unwrap(
+              Effect.as(
+                Effect.promise(() => gate.promise),
+                Stream.fromIterable(says("one"))
+              )
+            )
+      )
+    })
+    const session = await espalier.session()
+    const first = session.ask("first")
+    const started = session.events()
+    for await (const delivery of started) {
+      if (delivery._tag === "Event" && delivery.event._tag === "TurnStarted") break
+    }
+    const aborting = new AbortController()
+    const second = session.ask("second", { signal: aborting.signal }).catch((error: unknown) => error)
+    for await (const delivery of session.events()) {
+      if (delivery._tag === "Event" && delivery.event._tag === "MessageReceived" && delivery.event.text === "second")
+        break
+    }
+    aborting.abort("not now")
+    assert.strictEqual(await second, "not now")
+    gate.resolve()
+    assert.strictEqual(await first, "one")
+  })
+
   it("a signal that aborts before, in the middle or after changes nothing besides its own question", async () => {
     const unhandled: Array<unknown> = []
     const note = (reason: unknown) => void unhandled.push(reason)
