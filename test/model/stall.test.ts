@@ -107,14 +107,7 @@ describe("llm-stall", () => {
         }).pipe(
           Effect.provide(
             Runtime.layerMemory({
-              models: [
-                {
-                  provider: "openai-compatible",
-                  model: "scripted",
-                  name: "openai-compatible/scripted",
-                  url: models.url
-                }
-              ],
+              models: ModelServer.models(models),
               modelLimits: limits
             })
           )

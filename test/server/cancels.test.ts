@@ -149,14 +149,7 @@ describe("cancelling", () => {
           }).pipe(
             Effect.provide(
               Runtime.layerMemory({
-                models: [
-                  {
-                    provider: "openai-compatible",
-                    model: "scripted",
-                    name: "openai-compatible/scripted",
-                    url: models.url
-                  }
-                ],
+                models: ModelServer.models(models),
                 mcpServers: { fake: fake() },
                 hibernateAfter: "15 millis",
                 permits: 8,

@@ -98,3 +98,8 @@ export const refuses = (
 export type ModelServer = ScriptedServer.ScriptedServer<Body>
 
 export const make = (script: Script) => ScriptedServer.make(decode, script)
+
+/** The server as a runtime's only model. */
+export const models = ({ url }: Pick<ModelServer, "url">) => [
+  { provider: "openai-compatible", model: "scripted", name: "openai-compatible/scripted", url } as const
+]

@@ -4,7 +4,6 @@
 import { Effect, Layer, References, Schema, Stream } from "effect"
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs"
 import { join } from "node:path"
-import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as DataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import { EventBus } from "../../services/events/EventBus.ts"
@@ -14,6 +13,7 @@ import { SessionManager } from "../../services/session/SessionManager.ts"
 import type { ToolClass } from "../../services/tools/ToolClass.ts"
 import * as Tool from "../../services/tools/Tool.ts"
 import * as Runtime from "../../src/server/Runtime.ts"
+import { steppedBus } from "./steppedBus.ts"
 
 const [directory = "", point = "", nth = "0"] = process.argv.slice(2)
 const ledger = openSync(join(directory, "ledger"), "a")
@@ -39,21 +39,9 @@ const tool = (name: string, weight: "fast" | "heavy", classes: ReadonlyArray<Too
       })
   })
 
-const bus = Layer.effect(
-  EventBus,
-  Effect.map(PubSubEventBus.make(), (bus) => ({
-    ...bus,
-    publish: (events) =>
-      Effect.sync(() => reach("before publish")).pipe(
-        Effect.andThen(bus.publish(events)),
-        Effect.andThen(Effect.sync(() => reach("after publish")))
-      )
-  }))
-)
-
 const runtime = Runtime.layerMemory({
   journal: SqlJournal.layerWith({ onStep: reach }).pipe(Layer.provide(Layer.orDie(DataDirectory.layer(directory)))),
-  eventBus: bus,
+  eventBus: steppedBus(reach),
   tools: [tool("note", "fast"), tool("note_heavy", "heavy"), tool("note_asked", "heavy", ["exec"])]
 })
 

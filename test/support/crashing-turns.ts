@@ -5,7 +5,6 @@ import { Effect, Layer, References, Schema, Stream } from "effect"
 import { writeSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import * as PubSubEventBus from "../../layers/events/PubSubEventBus.ts"
 import * as DataDirectory from "../../layers/journal/DataDirectory.ts"
 import * as SqlJournal from "../../layers/journal/SqlJournal.ts"
 import * as FileMcpApprovals from "../../layers/mcp/FileMcpApprovals.ts"
@@ -18,6 +17,8 @@ import type { ToolClass } from "../../services/tools/ToolClass.ts"
 import * as Tool from "../../services/tools/Tool.ts"
 import * as Runtime from "../../src/server/Runtime.ts"
 import { Ledger } from "./Ledger.ts"
+import * as ModelServer from "./ModelServer.ts"
+import { steppedBus } from "./steppedBus.ts"
 import { day, isIdempotent, last, STEPS, textOf } from "./turnPrograms.ts"
 
 const [directory = "", url = "", point = "", nth = "0"] = process.argv.slice(2)
@@ -51,25 +52,13 @@ const tool = (name: string, weight: "fast" | "heavy", classes: ReadonlyArray<Too
     }
   })
 
-const bus = Layer.effect(
-  EventBus,
-  Effect.map(PubSubEventBus.make(), (bus) => ({
-    ...bus,
-    publish: (events) =>
-      Effect.sync(() => reach("before publish")).pipe(
-        Effect.andThen(bus.publish(events)),
-        Effect.andThen(Effect.sync(() => reach("after publish")))
-      )
-  }))
-)
-
 const dataDirectory = Layer.orDie(DataDirectory.layer(directory))
 const server = fileURLToPath(new URL("../fixtures/mcp/noting-server.ts", import.meta.url))
 
 const runtime = Runtime.layerMemory({
   journal: SqlJournal.layerWith({ onStep: reach }).pipe(Layer.provide(dataDirectory)),
-  eventBus: bus,
-  models: [{ provider: "openai-compatible", model: "scripted", name: "openai-compatible/scripted", url }],
+  eventBus: steppedBus(reach),
+  models: ModelServer.models({ url }),
   mcpApprovals: FileMcpApprovals.layer.pipe(Layer.provide(dataDirectory)),
   mcpServers: {
     noting: {
